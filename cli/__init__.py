@@ -1,0 +1,1 @@
+"""The `npl` command, one module a verb."""

@@ -1,0 +1,46 @@
+"""The `npl` command.
+
+Exit codes: 0 done; 1 a fault of this program; 2 wrong usage; 3 the data cannot be used (`--strict`
+found errors, a file is missing or unreadable, too little to train on); 4 the model cannot be used.
+"""
+
+import os
+import sys
+
+import typer
+
+from cli import check, demo, import_source, schema, score, simulate, train
+
+app = typer.Typer(
+    name="npl",
+    help="Recovery forecasts for non-performing loans (不良贷款回收率预测).\n\n"
+    "Exit codes: 0 done, 1 fault of this program, 2 wrong usage, 3 data refused, 4 model refused.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for _verb in (simulate, import_source, check, schema, train, score, demo):
+    app.command(_verb.NAME)(_verb.run)
+
+
+def main() -> None:
+    """Run the command; an expected error becomes one plain message and its exit code."""
+    from features.errors import FeaturesError
+    from models.errors import BundleError, ModelsError, ScoringError
+    from training.errors import TrainingError
+
+    try:
+        app()
+    except (FeaturesError, TrainingError, ScoringError, OSError) as error:
+        _fail(error, 3)
+    except (BundleError, ModelsError) as error:
+        _fail(error, 4)
+    except Exception as error:
+        if os.environ.get("NPL_DEBUG"):
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error} (NPL_DEBUG=1 shows where)", 1)
+
+
+def _fail(error: Exception | str, code: int) -> None:
+    typer.echo(f"npl: {error}", err=True)
+    sys.exit(code)

@@ -1,0 +1,169 @@
+"""`npl score`: one scored row for every row of a tape, in input order."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from features.faults import Faults
+    from models.bundle import Bundle
+
+NAME: Final = "score"
+
+
+@dataclass(frozen=True)
+class CheckedInput:
+    """A tape ready to be scored, whichever way it came."""
+
+    tape: "pl.LazyFrame"
+    ledger: "pl.LazyFrame"
+    set_aside: "pl.DataFrame"
+    faults: "Faults"
+    file: str
+
+
+def run(
+    tape: Annotated[Path, typer.Argument(help="Portfolio folder, or a tape: parquet, CSV, XLSX.")],
+    model: Annotated[Path, typer.Option(help="Bundle of 'npl train'.")],
+    out: Annotated[Path, typer.Option(help="Scores: .parquet, .csv or .xlsx.")],
+    explain: Annotated[bool, typer.Option(help="Add the factors of each forecast.")] = False,
+    cut_off: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Value at this later day; default: tape's own."),
+    ] = None,
+    mapping: Annotated[Path | None, typer.Option(help="Spreadsheets: mapping of headers.")] = None,
+    strict: Annotated[bool, typer.Option(help="Refuse a tape with any error.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Forecast how much of each loan is recovered, and when; say why where asked."""
+    from cli import console
+    from cli.outputs import refuse_unknown_format, write_table
+    from models.bundle import read_bundle
+    from models.scoring import score_loans
+    from models.unscored import with_unscored
+
+    refuse_unknown_format(out)
+    bundle = read_bundle(model)
+    checked = checked_input(tape, bundle, mapping, strict)
+    with console.progress("scoring") as report:
+        scores = score_loans(
+            bundle.model,
+            checked.tape,
+            checked.ledger,
+            explain=explain,
+            cut_off_date=cut_off.date() if cut_off else None,
+            progress=report,
+        )
+    scores = with_unscored(scores, checked.set_aside, checked.faults, checked.file)
+    write_table(scores, out)
+    summary = summarise(scores)
+    if as_json:
+        console.print_json({"scores": str(out), "model": bundle.version} | summary)
+        return
+    reasons = summary.pop("unscored_reasons")
+    for name, value in summary.items():
+        text = f"{value:.4f}" if name.endswith("rate") and value is not None else f"{value:,}"
+        console.out.print(f"{name.replace('_', ' ')}: {text}", highlight=False)
+    for reason, loans in reasons.items():
+        console.out.print(f"  not scored, {loans:,}: {reason}", highlight=False, markup=False)
+    console.out.print(f"scores in {out}, model {bundle.version}", highlight=False)
+
+
+def checked_input(path: Path, bundle: "Bundle", mapping: Path | None, strict: bool) -> CheckedInput:
+    """Check a portfolio folder or a bare tape against what the model asks for.
+
+    Raises
+    ------
+    PortfolioError, SourceError
+        When the input cannot be read, or `strict` and a row has an error.
+    ScoringError
+        When it is in another currency or measured on another basis than the model.
+    """
+    import polars as pl
+
+    from features.check import check_portfolio, check_tape
+    from features.errors import PortfolioError
+    from features.faults import Faults
+    from features.portfolio import TAPE_FILE, read_portfolio
+    from features.rules import Expected
+    from features.sources import spreadsheet
+    from features.sources.result import no_ledger
+
+    if path.is_dir():
+        portfolio = read_portfolio(path)
+        refuse_other_terms(portfolio.meta.currency, portfolio.meta.recovery_basis, bundle)
+        checked = check_portfolio(portfolio)
+        if strict:
+            checked.require_clean()
+        good = checked.portfolio
+        return CheckedInput(
+            good.tape, good.ledger, checked.tape_set_aside, checked.faults, TAPE_FILE
+        )
+    faults, rows = Faults.none(), None
+    if path.suffix == ".parquet":
+        try:
+            raw = pl.scan_parquet(path)
+            raw.collect_schema()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            first = str(error).splitlines()[0]
+            raise PortfolioError(f"{path}: not a readable parquet file ({first})") from error
+    else:
+        sheet = spreadsheet.read(path, mapping)
+        refuse_other_terms(sheet.meta.currency, None, bundle)
+        faults, rows = Faults.of_source(sheet.faults), sheet.row_numbers
+        raw = sheet.tape.lazy()
+    terms = bundle.portfolio
+    expected = Expected(terms.recovery_basis, terms.extra_fields, terms.currency)
+    tape = check_tape(raw, expected, path.name, row_numbers=rows)
+    if strict:
+        tape.require_clean()
+    everything = Faults.merged(faults, tape.faults)
+    return CheckedInput(tape.tape, no_ledger().lazy(), tape.set_aside, everything, path.name)
+
+
+def refuse_other_terms(currency: str, basis: str | None, bundle: "Bundle") -> None:
+    """Refuse amounts that the model does not speak of.
+
+    Raises
+    ------
+    ScoringError
+        When currency or basis differ from those of the training portfolio.
+    """
+    from models.errors import ScoringError
+
+    terms = bundle.portfolio
+    if currency != terms.currency:
+        raise ScoringError(
+            f"the tape is in {currency}, the model was trained in {terms.currency};"
+            " score it with a model of its own currency"
+        )
+    if basis is not None and basis != terms.recovery_basis:
+        raise ScoringError(
+            f"the portfolio measures recovery on {basis}, the model on {terms.recovery_basis};"
+            " set recovery_basis in portfolio.toml alike, or train on this portfolio's like"
+        )
+
+
+def summarise(scores: "pl.DataFrame") -> dict[str, Any]:
+    """Totals of a scored tape; every row is counted as scored or by its reason."""
+    import polars as pl
+
+    scored = scores.filter(pl.col("reason").is_null())
+    reasons = scores.filter(pl.col("reason").is_not_null()).group_by("reason").len()
+    ead = float(scored["ead"].sum())
+    expected = float(scored["expected_recovery_amount"].sum())
+    return {
+        "loans": scores.height,
+        "scored": scored.height,
+        "not_scored": scores.height - scored.height,
+        "with_unseen_values": int((scored["flags"] != "").sum()),
+        "ead": round(ead, 2),
+        "expected_recovery_amount": round(expected, 2),
+        "recovery_rate": expected / ead if ead else None,
+        "unscored_reasons": dict(reasons.sort("len", "reason", descending=[True, False]).rows()),
+    }

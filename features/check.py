@@ -1,0 +1,290 @@
+"""Checking a portfolio or a bare tape: all faults at once, good rows usable, bad rows set aside.
+
+Broken limits and rules are counted in one streamed pass over each table. Only where something is
+broken are rows looked at, so a clean table is never held in memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+import polars as pl
+
+from features.checked import CheckedPortfolio, CheckedTape
+from features.column_types import ROW, TypedTable, typed_table
+from features.errors import PortfolioError
+from features.evaluation import Evaluation, evaluate
+from features.faults import Fault, Faults, Severity
+from features.ledger import Ledger
+from features.ledger_rules import (
+    POSTING,
+    REPEATED,
+    SEVERAL_UNDATED,
+    joined_with_loans,
+    ledger_rules,
+)
+from features.portfolio import LEDGER_FILE, TAPE_FILE, Portfolio, PortfolioMeta
+from features.rules import Expected, Rule, is_vital, text_rules
+from features.tape import Tape, tape_dtypes
+from features.tape_rules import COPIES, tape_rules
+
+LISTED_PER_RULE: Final = 1_000
+
+
+def check_tape(
+    tape: pl.LazyFrame,
+    expected: Expected | PortfolioMeta,
+    file: str = TAPE_FILE,
+    *,
+    row_numbers: pl.Series | None = None,
+    listed_per_rule: int = LISTED_PER_RULE,
+) -> CheckedTape:
+    """Check a tape.
+
+    Parameters
+    ----------
+    tape : pl.LazyFrame
+        One row a loan; columns in any order and, where readable, of any type.
+    expected : Expected or PortfolioMeta
+        What the tape must carry: basis of recovery, extra fields, currency.
+    file : str
+        Name of the file, for the faults.
+    row_numbers : pl.Series, optional
+        The file's own number of each row, where rows were left out in reading it.
+    listed_per_rule : int
+        Faults listed at most for each rule and field; all are counted.
+
+    Raises
+    ------
+    PortfolioError
+        When the table cannot be read to its end.
+    """
+    wanted = Expected.of(expected) if isinstance(expected, PortfolioMeta) else expected
+    with _read_to_its_end(file):
+        return _checked_tape(tape, wanted, file, row_numbers, listed_per_rule)
+
+
+def _checked_tape(
+    tape: pl.LazyFrame,
+    wanted: Expected,
+    file: str,
+    row_numbers: pl.Series | None,
+    listed_per_rule: int,
+) -> CheckedTape:
+    typed = _typed_tape(tape, wanted, file)
+    frame = _flagged_copies(typed.frame)
+    currency = wanted.currency or _usual_currency(typed.frame)
+    rules = tape_rules(wanted, currency, typed.present)
+    evaluation = evaluate(
+        frame,
+        _all_rules(typed, rules),
+        (*typed.present, *typed.undeclared_text),
+        file,
+        listed_per_rule,
+    )
+    required = [name for name, column in Tape.columns().items() if not column.nullable]
+    faults = Faults.merged(
+        Faults.of(typed.faults),
+        Faults.of(_empty_faults(typed, evaluation, file, required, "error")),
+        evaluation.faults,
+    )
+    return CheckedTape(
+        tape=_good_rows(typed, evaluation),
+        rows=evaluation.rows,
+        faults=faults if row_numbers is None else faults.renumbered(row_numbers),
+        set_aside=evaluation.set_aside,
+    )
+
+
+def check_portfolio(
+    portfolio: Portfolio, *, listed_per_rule: int = LISTED_PER_RULE
+) -> CheckedPortfolio:
+    """Check the tape and ledger of a portfolio.
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+        As `features.portfolio.read_portfolio` opens it.
+    listed_per_rule : int
+        Faults listed at most for each rule and field; all are counted.
+
+    Raises
+    ------
+    PortfolioError
+        When a table cannot be read to its end.
+    """
+    with _read_to_its_end(str(portfolio.path or portfolio.meta.name)):
+        return _checked_portfolio(portfolio, listed_per_rule)
+
+
+@contextmanager
+def _read_to_its_end(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.ComputeError, OSError) as error:
+        raise PortfolioError(
+            f"{name}: cannot be read to its end ({str(error).splitlines()[0]}); import the source"
+            " again"
+        ) from error
+
+
+def _checked_portfolio(portfolio: Portfolio, listed_per_rule: int) -> CheckedPortfolio:
+    tape = check_tape(portfolio.tape, portfolio.meta, listed_per_rule=listed_per_rule)
+    loans = _typed_tape(portfolio.tape, Expected.of(portfolio.meta), TAPE_FILE).frame
+    columns = Ledger.columns()
+    dtypes = {name: column.dtype for name, column in columns.items()}
+    typed = typed_table(
+        portfolio.ledger, dtypes, columns, LEDGER_FILE, "not a field of the ledger: drop it"
+    )
+    evaluation = evaluate(
+        joined_with_loans(_flagged_clashes(typed.frame, portfolio.meta), loans),
+        _all_rules(typed, ledger_rules(portfolio.meta)),
+        typed.present,
+        LEDGER_FILE,
+        listed_per_rule,
+    )
+    ledger = _good_rows(typed, evaluation)
+    gone = tape.set_aside.lazy().select("loan_id").drop_nulls().unique()
+    followed = 0
+    if tape.set_aside.height:
+        followed = _height(ledger.join(gone, on="loan_id", how="semi"))
+        ledger = ledger.join(gone, on="loan_id", how="anti", maintain_order="left")
+    required = [name for name, column in columns.items() if not column.nullable]
+    return CheckedPortfolio(
+        portfolio=portfolio.with_tables(tape.tape, ledger),
+        faults=Faults.merged(
+            tape.faults,
+            Faults.of(typed.faults),
+            Faults.of(_empty_faults(typed, evaluation, LEDGER_FILE, required, "warning")),
+            evaluation.faults,
+        ),
+        tape_rows=tape.rows,
+        ledger_rows=evaluation.rows,
+        tape_set_aside=tape.set_aside,
+        ledger_set_aside=evaluation.set_aside,
+        ledger_rows_of_set_aside_loans=followed,
+        incomplete_loans=_incomplete_loans(evaluation, tape),
+        checked=portfolio,
+    )
+
+
+def _height(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect(engine="streaming").item())
+
+
+def _incomplete_loans(ledger: Evaluation, tape: CheckedTape) -> pl.DataFrame:
+    lost = ledger.set_aside.lazy().select("loan_id").unique()
+    good = tape.tape.select("loan_id")
+    return lost.join(good, on="loan_id", how="semi").sort("loan_id").collect(engine="streaming")
+
+
+def _typed_tape(tape: pl.LazyFrame, expected: Expected, file: str) -> TypedTable:
+    extra = {field.name: field.dtype for field in expected.extra_fields}
+    vital = [name for name, column in Tape.columns().items() if is_vital(name, column)]
+    undeclared = "not a field of the tape: declare it under extra_fields, or drop it"
+    return typed_table(tape, tape_dtypes() | extra, vital, file, undeclared)
+
+
+def _all_rules(typed: TypedTable, rules: Sequence[Rule]) -> list[Rule]:
+    """Put the rules of reading and of text beside `rules`.
+
+    A value that was there and could not be read is one fault: it is not missing as well.
+    """
+    reading = {rule.field: rule for rule in typed.rules}
+    once = []
+    for rule in rules:
+        read = reading.get(rule.field)
+        if read is not None:
+            rule = replace(rule, original=read.original)  # noqa: PLW2901
+            if rule.name.startswith("missing"):
+                rule = replace(rule, holds=rule.holds | read.broken)  # noqa: PLW2901
+        once.append(rule)
+    schema = typed.frame.collect_schema()
+    text = [name for name in typed.present if schema[name] == pl.String]
+    return [*typed.rules, *once, *text_rules([*text, *typed.undeclared_text])]
+
+
+def _usual_currency(frame: pl.LazyFrame) -> str | None:
+    currencies = frame.select("currency").drop_nulls().group_by("currency").len()
+    usual = currencies.sort("len", "currency", descending=[True, False]).head(1)
+    found = usual.collect(engine="streaming")["currency"].to_list()
+    return str(found[0]) if found else None
+
+
+def _flagged_copies(frame: pl.LazyFrame) -> pl.LazyFrame:
+    loans = frame.select("loan_id").drop_nulls().group_by("loan_id").agg(pl.len().alias(COPIES))
+    repeated = loans.filter(pl.col(COPIES) > 1).collect(engine="streaming")
+    if not repeated.height:
+        return frame.with_columns(pl.lit(1, dtype=pl.get_index_type()).alias(COPIES))
+    return frame.join(repeated.lazy(), on="loan_id", how="left")
+
+
+def _flagged_clashes(frame: pl.LazyFrame, meta: PortfolioMeta) -> pl.LazyFrame:
+    # Postings are told apart by a hash first: ten million keys would not fit beside the table.
+    key = pl.struct(POSTING).hash()
+    rows, keys = frame.select(pl.len(), key.n_unique()).collect(engine="streaming").row(0)
+    if rows == keys:
+        frame = frame.with_columns(pl.lit(None, dtype=pl.Boolean).alias(REPEATED))
+    else:
+        hashed = frame.select(*POSTING, key.alias("hash"))
+        alike = hashed.group_by("hash").len().filter(pl.col("len") > 1).select("hash")
+        repeated = (
+            hashed.join(alike, on="hash", how="semi")
+            .group_by(POSTING)
+            .len()
+            .filter(pl.col("len") > 1)
+            .select(*POSTING, pl.lit(True).alias(REPEATED))
+            .collect(engine="streaming")
+        )
+        frame = frame.join(repeated.lazy(), on=POSTING, how="left", nulls_equal=True)
+    if meta.recovery_timing != "none":
+        return frame.with_columns(pl.lit(None, dtype=pl.Boolean).alias(SEVERAL_UNDATED))
+    several = (
+        frame.filter(pl.col("period").is_null())
+        .group_by("loan_id")
+        .len()
+        .filter(pl.col("len") > 1)
+        .select("loan_id", pl.lit(True).alias(SEVERAL_UNDATED))
+        .collect(engine="streaming")
+    )
+    flagged = frame.join(several.lazy(), on="loan_id", how="left")
+    return flagged.with_columns(
+        pl.when(pl.col("period").is_null()).then(SEVERAL_UNDATED).alias(SEVERAL_UNDATED)
+    )
+
+
+def _good_rows(typed: TypedTable, evaluation: Evaluation) -> pl.LazyFrame:
+    frame = typed.frame
+    kept: dict[str, pl.Expr] = {}
+    for rule in evaluation.blanked:
+        kept[rule.field] = kept.get(rule.field, pl.lit(True)) & rule.broken.not_()
+    if kept:
+        frame = frame.with_columns(
+            pl.when(condition).then(pl.col(name)).alias(name) for name, condition in kept.items()
+        )
+    if evaluation.set_aside.height:
+        bad = evaluation.set_aside.lazy().select(pl.col("row").cast(pl.get_index_type()).alias(ROW))
+        frame = frame.join(bad, on=ROW, how="anti", maintain_order="left")
+    return frame.select(typed.present)
+
+
+def _empty_faults(
+    typed: TypedTable,
+    evaluation: Evaluation,
+    file: str,
+    required: Sequence[str],
+    severity: Severity,
+) -> list[Fault]:
+    if evaluation.rows:
+        return []
+    told = {
+        "error": "no rows: nothing can be valued; export the source again",
+        "warning": "no rows: loans can be scored, but there is nothing to learn from",
+    }
+    absent = [
+        Fault(file, None, name, None, "absent_column", "the column is absent: it is required")
+        for name in required
+        if name not in typed.present
+    ]
+    return [Fault(file, None, None, None, "empty_file", told[severity], severity), *absent]

@@ -1,0 +1,1 @@
+"""Adapters that turn published or delivered files into portfolios, one publisher a module."""

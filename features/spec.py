@@ -1,0 +1,89 @@
+"""The feature specification: what a model was trained on, in a form that travels with it."""
+
+import hashlib
+import json
+from typing import Literal, Self
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from features.errors import SpecError
+from features.feature import FeatureKind
+from features.portfolio import ExtraField, FeatureGroup, RecoveryBasis
+
+
+class FeatureDefinition(BaseModel):
+    """One column of the feature frame: name, type, unit, vocabulary and meaning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    group: FeatureGroup
+    kind: FeatureKind
+    unit: str
+    levels: tuple[str, ...]
+    meaning_en: str
+    meaning_zh: str
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """Enum for categories, Float64 for everything else: the same whatever the rows."""
+        return pl.Enum(self.levels) if self.kind == "category" else pl.Float64()
+
+
+class FeatureSpec(BaseModel):
+    """All features in order, with the extra tape fields they need.
+
+    Attributes
+    ----------
+    basis : {"claim", "principal", "original_amount"}
+        What the exposure is; part of the features' meaning.
+    extra_fields : tuple of ExtraField
+        Columns the tape must carry beyond the canonical schema.
+    definitions : tuple of FeatureDefinition
+        The columns of the feature frame, in order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    basis: RecoveryBasis
+    extra_fields: tuple[ExtraField, ...]
+    definitions: tuple[FeatureDefinition, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Column names of the feature frame, without `loan_id`."""
+        return [definition.name for definition in self.definitions]
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the unordered categorical features."""
+        return [d.name for d in self.definitions if d.kind == "category"]
+
+    def definition(self, name: str) -> FeatureDefinition:
+        """Definition of one feature.
+
+        Raises
+        ------
+        SpecError
+            When the specification has no feature of that name.
+        """
+        for definition in self.definitions:
+            if definition.name == name:
+                return definition
+        raise SpecError(f"no feature {name!r} in the specification; it has {', '.join(self.names)}")
+
+    def keep(self, names: list[str]) -> Self:
+        """Return the specification with only the named features, in their old order."""
+        for name in names:
+            self.definition(name)
+        return self.model_copy(
+            update={"definitions": tuple(d for d in self.definitions if d.name in names)}
+        )
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON form."""
+        document = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(document.encode()).hexdigest()

@@ -1,0 +1,189 @@
+"""A model on disk: booster texts and one JSON manifest. No pickle, nothing executable."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from features.pipeline import formula_hash
+from features.portfolio import PortfolioMeta
+from features.spec import FeatureSpec
+from models.errors import BundleError
+from models.linear import LinearPart
+from models.recovery import RecoveryModel
+from models.trees import TreePart
+
+MANIFEST: Final = "manifest.json"
+
+
+class Provenance(BaseModel):
+    """Where a model comes from, enough to make it again.
+
+    Attributes
+    ----------
+    data_hash : str
+        SHA-256 of the portfolio's three files.
+    git_commit : str, optional
+        Commit of the code; missing outside a checkout. A trailing `+` marks uncommitted changes.
+    versions : dict
+        Versions of Python, this distribution and the libraries that shape the numbers.
+    known_on : str
+        Day whose knowledge the labels hold.
+    settings : dict
+        Settings of the fit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_hash: str
+    git_commit: str | None
+    versions: dict[str, str]
+    known_on: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A recovery model with what it was trained on and how well it did out of time.
+
+    Attributes
+    ----------
+    model : RecoveryModel
+        The model.
+    portfolio : PortfolioMeta
+        Description of the training portfolio: basis, timing, currency and caveats.
+    provenance : Provenance
+        Lineage.
+    accuracy : list of dict
+        Rows of the out-of-time table: model, figures.
+    """
+
+    model: RecoveryModel
+    portfolio: PortfolioMeta
+    provenance: Provenance
+    accuracy: list[dict[str, Any]]
+
+    @property
+    def version(self) -> str:
+        """First 16 digits of the SHA-256 of the content: the same content, the same version."""
+        manifest, texts = _document(self)
+        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True, ensure_ascii=False).encode())
+        for text in texts.values():
+            digest.update(text.encode())
+        return digest.hexdigest()[:16]
+
+
+def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
+    model = bundle.model
+    texts = {f"booster_{n:02d}.txt": text for n, text in enumerate(model.trees.texts)}
+    manifest = {
+        "format": 1,
+        "spec": model.spec.model_dump(mode="json"),
+        "spec_hash": model.spec.hash,
+        "formula_hash": formula_hash(model.spec),
+        "link": model.link,
+        "level": model.level,
+        "linear": model.linear.model_dump(mode="json"),
+        "linear_weight": model.linear_weight,
+        "tree_weight": model.tree_weight,
+        "horizons_months": list(model.horizons_months),
+        "ultimate_months": model.ultimate_months,
+        "resolved_shares": list(model.resolved_shares),
+        "portfolio": bundle.portfolio.model_dump(mode="json"),
+        "provenance": bundle.provenance.model_dump(mode="json"),
+        "accuracy": bundle.accuracy,
+        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
+    }
+    return manifest, texts
+
+
+def write_bundle(folder: Path, bundle: Bundle) -> None:
+    """Write a bundle whole or not at all; an older bundle of that name is replaced.
+
+    Raises
+    ------
+    BundleError
+        When `folder` exists and is no bundle.
+    """
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise BundleError(f"{folder}: exists and is no model bundle; choose another --out")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        manifest, texts = _document(bundle)
+        for name, text in texts.items():
+            (aside / name).write_text(text, encoding="utf-8", newline="\n")
+        (aside / MANIFEST).write_text(
+            json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
+            encoding="utf-8",
+        )
+        aside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check every part of it.
+
+    Raises
+    ------
+    BundleError
+        When a file is missing or altered, or the features this code makes are not those the model
+        was trained on.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(
+            f"{folder}: no {MANIFEST} there; give the folder that 'npl train --out' wrote"
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        texts = tuple(_checked_text(folder, n, h) for n, h in sorted(manifest["files"].items()))
+        spec = FeatureSpec.model_validate(manifest["spec"])
+        ultimate = manifest["ultimate_months"]
+        model = RecoveryModel(
+            spec=spec,
+            link=manifest["link"],
+            level=manifest["level"],
+            linear=LinearPart.model_validate(manifest["linear"]),
+            linear_weight=manifest["linear_weight"],
+            trees=TreePart(texts),
+            tree_weight=manifest["tree_weight"],
+            horizons_months=tuple(manifest["horizons_months"]),
+            ultimate_months=ultimate,
+            resolved_shares=tuple(manifest["resolved_shares"]),
+        )
+        bundle = Bundle(
+            model=model,
+            portfolio=PortfolioMeta.model_validate(manifest["portfolio"]),
+            provenance=Provenance.model_validate(manifest["provenance"]),
+            accuracy=manifest["accuracy"],
+        )
+        hashes = manifest["spec_hash"], manifest["formula_hash"]
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise BundleError(f"{path}: not a readable manifest ({error}); train again") from error
+    if hashes != (spec.hash, formula_hash(spec)):
+        raise BundleError(
+            f"{folder}: the model was trained on other features than this version makes"
+            " (specification or formula hash differs); use the version that trained it, or train"
+            " again"
+        )
+    return bundle
+
+
+def _checked_text(folder: Path, name: str, expected: str) -> str:
+    try:
+        text = (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{folder / name}: cannot be read; train again") from error
+    if hashlib.sha256(text.encode()).hexdigest() != expected:
+        raise BundleError(f"{folder / name}: altered since training; restore it or train again")
+    return text

@@ -1,0 +1,159 @@
+"""The one scoring path: tape and bundle in, one scored row a loan out, in input order.
+
+The command line, the service and the backtest all score here.
+"""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.exposure import EAD
+from features.pipeline import UNSEEN, build_scoring_frame
+from features.spec import FeatureDefinition
+from models.recovery import Contributions, RecoveryModel
+
+Progress = Callable[[int, int], None]
+# Loans scored at a time: bounds the memory, changes no bit.
+BLOCK_LOANS: Final = 50_000
+FACTORS: Final = 5
+NOTHING_OUTSTANDING: Final = "exposure at the cut-off is zero, negative or unknown"
+
+
+def curve_column(horizon_months: int) -> str:
+    """Name of the forecast cumulative net recovery rate at a horizon.
+
+    Examples
+    --------
+    >>> curve_column(6)
+    'recovery_rate_06m'
+    """
+    return f"recovery_rate_{horizon_months:02d}m"
+
+
+def score_loans(
+    model: RecoveryModel,
+    tape: pl.LazyFrame,
+    ledger: pl.LazyFrame,
+    *,
+    explain: bool = False,
+    cut_off_date: date | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Forecast of every loan of a checked tape.
+
+    Parameters
+    ----------
+    model : RecoveryModel
+        The model.
+    tape, ledger : polars.LazyFrame
+        Checked rows; see `features.check`.
+    explain : bool
+        Add the factors of each forecast.
+    cut_off_date : datetime.date, optional
+        As in `features.pipeline.build_features`.
+    progress : callable, optional
+        Called with loans done and loans in all.
+
+    Returns
+    -------
+    polars.DataFrame
+        In tape order: `loan_id`; `ead` (currency); `recovery_rate` (expected ultimate net recovery,
+        fraction of EAD); `recovery_rate_06m` ... where the model knows timing;
+        `expected_recovery_amount`; `flags` (features whose value the model has never seen, joined
+        by `;`); `reason` (why a loan has no forecast, else missing). With `explain`: `base_rate`,
+        then `factor_1` (feature), `factor_1_value` (the loan's own), `factor_1_points` ... by size,
+        `other_points`, and `points_<feature>` for all; base and points add up to `recovery_rate`.
+
+    Raises
+    ------
+    features.errors.SpecError
+        When the tape lacks an extra field of the model.
+    """
+    frame = build_scoring_frame(tape, ledger, model.spec, cut_off_date).collect(engine="streaming")
+    blocks = []
+    for start in range(0, max(frame.height, 1), BLOCK_LOANS):
+        block = frame.slice(start, BLOCK_LOANS)
+        blocks.append(_score_block(model, block, explain))
+        if progress is not None:
+            progress(min(start + BLOCK_LOANS, frame.height), frame.height)
+    return pl.concat(blocks)
+
+
+def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl.DataFrame:
+    curve = model.recovery_curve(block)
+    forecast = block.select(
+        "loan_id",
+        ead=EAD,
+        recovery_rate=pl.Series(model.recovery_rate(block)),
+        **{
+            curve_column(months): pl.Series(np.ascontiguousarray(curve[:, place]))
+            for place, months in enumerate(model.horizons_months)
+        },
+    ).with_columns(
+        expected_recovery_amount=pl.col("ead") * pl.col("recovery_rate"),
+        flags=block[UNSEEN].list.eval(pl.lit("unseen_") + pl.element()).list.join(";"),
+        reason=pl.lit(None, dtype=pl.String),
+    )
+    if explain:
+        forecast = forecast.hstack(_factors(model, block))
+    scored = (block[EAD] > 0).fill_null(False)
+    if scored.all():
+        return forecast
+    withheld = pl.exclude("loan_id", "ead", "flags", "reason")
+    return forecast.with_columns(
+        pl.when(scored).then(withheld).name.keep(),
+        reason=pl.when(~scored).then(pl.lit(NOTHING_OUTSTANDING)),
+    )
+
+
+def _factors(model: RecoveryModel, block: pl.DataFrame) -> pl.DataFrame:
+    why = model.contributions(block)
+    count = min(FACTORS, len(why.names))
+    # A stable order breaks ties by the order of the features.
+    order = np.argsort(-np.abs(why.rate_points), axis=1, kind="stable")[:, :count]
+    texts = pl.DataFrame([value_text(block[d.name], d) for d in model.spec.definitions])
+    columns: dict[str, pl.Series | NDArray[np.float64]] = {"base_rate": why.base_rate}
+    top = np.take_along_axis(why.rate_points, order, axis=1)
+    table = texts.to_numpy()
+    names = np.array(why.names, dtype=object)
+    for place in range(count):
+        chosen = order[:, place]
+        columns[f"factor_{place + 1}"] = pl.Series(names[chosen].tolist(), dtype=pl.String)
+        own = table[np.arange(block.height), chosen]
+        columns[f"factor_{place + 1}_value"] = pl.Series(own.tolist(), dtype=pl.String)
+        columns[f"factor_{place + 1}_points"] = np.ascontiguousarray(top[:, place])
+    columns["other_points"] = _others(why, order)
+    for place, name in enumerate(why.names):
+        columns[f"points_{name}"] = np.ascontiguousarray(why.rate_points[:, place])
+    return pl.DataFrame(columns)
+
+
+def _others(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.float64]:
+    rest = why.rate_points.copy()
+    np.put_along_axis(rest, order, 0.0, axis=1)
+    return np.asarray(rest.sum(axis=1))
+
+
+def value_text(values: pl.Series, definition: FeatureDefinition) -> pl.Series:
+    """A feature's values as a person reads them: levels for ranks and categories, yes and no.
+
+    Returns
+    -------
+    polars.Series
+        Strings, missing where the value is missing.
+    """
+    if definition.kind == "category":
+        return values.cast(pl.String)
+    if definition.kind == "ordered":
+        levels = dict(enumerate(definition.levels))
+        return values.cast(pl.Int64).replace_strict(levels, default=None, return_dtype=pl.String)
+    if definition.kind == "flag":
+        return values.replace_strict({0.0: "no", 1.0: "yes"}, default=None, return_dtype=pl.String)
+    # Six significant digits, the same text for the same number on every machine.
+    return pl.Series(
+        values.name, [None if v is None else f"{v:.6g}" for v in values], dtype=pl.String
+    )

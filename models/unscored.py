@@ -1,0 +1,49 @@
+"""Rows that a check set aside, put back into the scores at their place and with their reason."""
+
+import polars as pl
+
+from features.faults import Faults
+
+
+def with_unscored(
+    scores: pl.DataFrame, set_aside: pl.DataFrame, faults: Faults, file: str
+) -> pl.DataFrame:
+    """Scores of the good rows and the rows set aside, in the order of the input.
+
+    Parameters
+    ----------
+    scores : polars.DataFrame
+        From `models.scoring.score_loans`, one row a good row of the tape.
+    set_aside : polars.DataFrame
+        `row` (1-based place on the tape), `loan_id`, `rules`.
+    faults : Faults
+        What is wrong with them; the first error of a row becomes its reason.
+    file : str
+        Name the faults give to the tape.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a row of the tape. Rows set aside have only `loan_id` and `reason`.
+    """
+    if set_aside.is_empty():
+        return scores
+    total = scores.height + set_aside.height
+    bad_rows = set_aside["row"].cast(pl.Int64)
+    good_rows = pl.Series("row", range(1, total + 1), dtype=pl.Int64)
+    good_rows = good_rows.filter(~good_rows.is_in(bad_rows.implode()))
+    told = (
+        faults.listed.filter(pl.col("severity") == "error", pl.col("file") == file)
+        .group_by("row")
+        .agg(told=pl.format("{}: {}", "field", "mend").first())
+    )
+    reasons = (
+        set_aside.with_columns(pl.col("row").cast(pl.Int64))
+        .join(told, on="row", how="left", maintain_order="left")
+        .select("row", "loan_id", reason=pl.coalesce("told", "rules"))
+    )
+    return (
+        pl.concat([scores.with_columns(good_rows), reasons], how="diagonal")
+        .sort("row")
+        .select(scores.columns)
+    )

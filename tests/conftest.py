@@ -1,0 +1,36 @@
+"""What tests in more than one folder share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from features.check import check_portfolio
+from features.portfolio import Portfolio, read_portfolio
+from features.sources.simulated import simulate
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def npl_data() -> Path:
+    """Folder of the publishers' real files: NPL_DATA, or `shared/data` beside the checkout.
+
+    Without the folder a test that needs it is skipped on a developer's machine and fails where CI
+    is true, so that a pipeline cannot turn green by not looking.
+    """
+    folder = Path(os.environ.get("NPL_DATA") or ROOT.parent / "shared" / "data").resolve()
+    if folder.is_dir():
+        return folder
+    reason = f"no folder of real files at {folder}: set NPL_DATA to the folder that holds them"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
+    """A checked portfolio of 2,000 simulated loans, the same in every run."""
+    folder = tmp_path_factory.mktemp("simulated") / "portfolio"
+    simulate(folder, loans=2_000, seed=7)
+    return check_portfolio(read_portfolio(folder)).portfolio

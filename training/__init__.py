@@ -1,0 +1,1 @@
+"""From portfolios to models: labels, splits, fitting, measures and honest comparison."""

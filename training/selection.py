@@ -1,0 +1,127 @@
+"""Choosing among the candidates by walk-forward validation inside the training vintages."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.targets import ULTIMATE
+from models.recovery import HORIZON, RecoveryModel
+from training.cells import MIN_OUTCOMES, known_outcomes, labelled_cells
+from training.dataset import TrainingSet
+from training.fit import fit_candidates
+from training.settings import CANDIDATES, FitSettings
+
+Array = NDArray[np.float64]
+# Expanding folds between these shares of the training loans, in vintage order.
+_FOLD_EDGES: Final = (0.4, 0.6, 0.8, 1.0)
+# Standard errors by which a candidate must beat the default, so that noise does not choose.
+_STANDARD_ERRORS: Final = 2.0
+# More loans than this sharpen nothing in a choice among four.
+_MOST_LOANS: Final = 10_000
+_LEAST_FOLD: Final = 30
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the walk-forward validation chose, and on what evidence.
+
+    Attributes
+    ----------
+    settings : FitSettings
+        The chosen candidate.
+    evidence : list of dict
+        For each candidate its `r2` against the mean of the earlier vintages, over all folds, and
+        `standard_errors`, its paired gain over the default in standard errors.
+    """
+
+    settings: FitSettings
+    evidence: list[dict[str, Any]]
+
+
+def choose(data: TrainingSet) -> Choice:
+    """Choose the settings of a fit without looking at later vintages.
+
+    Three expanding folds; the first candidate is the default, and another takes its place only
+    when its squared error is smaller by more than two paired standard errors. Where the vintages
+    do not allow a single fold there is no such evidence, and the default stands.
+    """
+    loans = _sample(data)
+    errors: dict[FitSettings, list[Array]] = {candidate: [] for candidate in CANDIDATES}
+    of_mean: list[Array] = []
+    for train, test in _folds(loans):
+        models = fit_candidates(train, CANDIDATES)
+        frame, rate = _known_rates(test)
+        _, earlier = _known_rates(train)
+        of_mean.append((rate - earlier.mean()) ** 2)
+        for candidate, model in models.items():
+            errors[candidate].append((rate - _forecast(model, frame)) ** 2)
+    if not of_mean:
+        return Choice(CANDIDATES[0], [])
+    baseline = np.concatenate(of_mean)
+    joined = {candidate: np.concatenate(parts) for candidate, parts in errors.items()}
+    default = joined[CANDIDATES[0]]
+    chosen, best_gain = CANDIDATES[0], 0.0
+    evidence: list[dict[str, Any]] = []
+    for candidate, squared in joined.items():
+        gain = default - squared
+        error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+        sigmas = float(gain.mean() / error) if error > 0 else 0.0
+        evidence.append(
+            {
+                "trees": candidate.trees,
+                "linear_weight": candidate.linear_weight,
+                "r2": 1 - float(squared.sum() / baseline.sum()),
+                "standard_errors": sigmas,
+            }
+        )
+        if sigmas > _STANDARD_ERRORS and gain.mean() > best_gain:
+            chosen, best_gain = candidate, float(gain.mean())
+    return Choice(chosen, evidence)
+
+
+def _known_rates(data: TrainingSet) -> tuple[pl.DataFrame, Array]:
+    """Realised rates to be judged by: every watched horizon, or the known ultimate outcomes."""
+    if data.meta.recovery_timing == "monthly":
+        cells = labelled_cells(data, CANDIDATES[0].half_life_years)
+        return cells.frame, cells.rate
+    known = data.outcomes[ULTIMATE].is_not_null()
+    return data.features.filter(known), data.outcomes[ULTIMATE].drop_nulls().to_numpy()
+
+
+def _forecast(model: RecoveryModel, frame: pl.DataFrame) -> Array:
+    if model.ultimate_months is None:
+        return model.recovery_rate(frame)
+    forecast = np.empty(frame.height)
+    horizons = frame[HORIZON].to_numpy()
+    for months in model.horizons_months:
+        at = horizons == months
+        if at.any():
+            rows = frame.filter(pl.Series(at))
+            forecast[at] = model.recovery_rate_at(rows, months)
+    return forecast
+
+
+def _sample(data: TrainingSet) -> TrainingSet:
+    if data.features.height <= _MOST_LOANS:
+        return data
+    rng = np.random.default_rng(CANDIDATES[0].seed)
+    keep = np.zeros(data.features.height, dtype=bool)
+    keep[rng.choice(data.features.height, _MOST_LOANS, replace=False)] = True
+    return data.rows(pl.Series(keep))
+
+
+def _folds(data: TrainingSet) -> list[tuple[TrainingSet, TrainingSet]]:
+    vintage = data.outcomes["vintage_date"]
+    edges = [vintage.quantile(share, interpolation="higher") for share in _FOLD_EDGES]
+    folds = []
+    for start, end in pairwise(edges):
+        last = end == edges[-1]
+        train = data.rows(vintage < start)
+        test = data.rows((vintage >= start) & (vintage <= end if last else vintage < end))
+        if known_outcomes(train) >= MIN_OUTCOMES and known_outcomes(test) >= _LEAST_FOLD:
+            folds.append((train, test))
+    return folds

@@ -1,0 +1,98 @@
+"""Settings of a fit, and the few candidates among which walk-forward validation chooses."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+Preset = Literal["shallow", "deep"]
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """One bag of boosters, in LightGBM's terms; see its parameter documentation.
+
+    Depth is capped at 8, so that exact explanations stay affordable.
+    """
+
+    rounds: int
+    bags: int
+    learning_rate: float
+    max_depth: int
+    num_leaves: int
+    min_data_in_leaf: int
+    lambda_l2: float
+    feature_fraction: float
+    bagging_fraction: float = 0.7
+
+    def __post_init__(self) -> None:
+        """Refuse settings outside their ranges."""
+        if not 1 <= self.max_depth <= 8:
+            raise ValueError(f"max_depth must be 1 to 8, not {self.max_depth}")
+        if self.rounds < 1 or self.bags < 1:
+            raise ValueError(f"rounds and bags must be 1 or more, not {self.rounds}, {self.bags}")
+
+
+# Shallow trees for small or noisy sets, deep ones where there is much to learn.
+PRESETS: Final[dict[Preset, TreeSettings]] = {
+    "shallow": TreeSettings(
+        rounds=100,
+        bags=5,
+        learning_rate=0.03,
+        max_depth=3,
+        num_leaves=6,
+        min_data_in_leaf=60,
+        lambda_l2=20.0,
+        feature_fraction=0.3,
+    ),
+    "deep": TreeSettings(
+        rounds=300,
+        bags=3,
+        learning_rate=0.06,
+        max_depth=7,
+        num_leaves=31,
+        min_data_in_leaf=20,
+        lambda_l2=2.0,
+        feature_fraction=0.4,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What shapes a fit besides the data.
+
+    Attributes
+    ----------
+    trees : {"shallow", "deep"}
+        Preset of the tree part.
+    linear_weight : float
+        Weight of the linear part in the score, 0 to 1; the trees have the rest.
+    half_life_years : float
+        A vintage this much older than the newest weighs half.
+    seed : int
+        Seed of bagging.
+    """
+
+    trees: Preset = "shallow"
+    linear_weight: float = 0.5
+    half_life_years: float = 8.0
+    seed: int = 20070401
+
+    def __post_init__(self) -> None:
+        """Refuse settings outside their ranges."""
+        if not 0 <= self.linear_weight <= 1:
+            raise ValueError(f"linear_weight must be 0 to 1, not {self.linear_weight}")
+        if self.half_life_years <= 0:
+            raise ValueError(f"half_life_years must be above 0, not {self.half_life_years}")
+
+    def as_document(self) -> dict[str, Any]:
+        """The settings as plain values, for the manifest."""
+        return asdict(self) | {"preset": asdict(PRESETS[self.trees])}
+
+
+# The first is the default; another takes its place only on evidence (training.selection).
+CANDIDATES: Final = (
+    FitSettings("shallow", 0.5),
+    FitSettings("shallow", 0.0),
+    FitSettings("deep", 0.5),
+    FitSettings("deep", 0.0),
+)

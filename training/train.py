@@ -1,0 +1,141 @@
+"""Training from end to end: choose, judge out of time, fit on everything, pack with its lineage."""
+
+import hashlib
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from features.portfolio import LEDGER_FILE, META_FILE, TAPE_FILE, Portfolio
+from models.bundle import Bundle, Provenance
+from training.dataset import VintageBy, training_set
+from training.evaluation import Judged, compare
+from training.fit import fit_recovery
+from training.holdout import Holdout, hold_out
+from training.selection import Choice, choose
+
+_NUMERIC_LIBRARIES: Final = ("lightgbm", "numpy", "polars", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained bundle and the evidence for it.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        Fitted on all vintages, with the settings that were judged.
+    holdout : Holdout
+        The split they were judged on.
+    choice : Choice
+        How the settings were chosen, before the held-out vintages.
+    judged : list of Judged
+        Out-of-time accuracy, the model first, then the baselines.
+    """
+
+    bundle: Bundle
+    holdout: Holdout
+    choice: Choice
+    judged: list[Judged]
+
+
+def train(
+    portfolio: Portfolio, holdout: Holdout | None = None, vintage_by: VintageBy = "cut_off_date"
+) -> Trained:
+    """Train a recovery model on a checked portfolio that lies in a folder.
+
+    Settings are chosen on the vintages before the held-out ones, judged on those, and fitted anew
+    on all: what is shipped is what was judged.
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+        Checked portfolio.
+    holdout : Holdout, optional
+        The out-of-time split; by default that of `training.holdout.hold_out`.
+    vintage_by : {"cut_off_date", "origination_date"}
+        What a vintage is dated by.
+
+    Raises
+    ------
+    TrainingError
+        When too little is known to train or to judge.
+    """
+    split = holdout or hold_out(portfolio, vintage_by=vintage_by)
+    choice = choose(split.train)
+    judged = compare(
+        fit_recovery(split.train, choice.settings), split.train, split.test, split.horizon_months
+    )
+    model = fit_recovery(training_set(portfolio, vintage_by=vintage_by), choice.settings)
+    bundle = Bundle(
+        model=model,
+        portfolio=portfolio.meta,
+        provenance=Provenance(
+            data_hash=data_hash(portfolio),
+            git_commit=git_commit(),
+            versions=versions(),
+            known_on=portfolio.meta.observed_until_date.isoformat(),
+            settings=choice.settings.as_document()
+            | {"evidence": choice.evidence, "vintage_by": vintage_by},
+        ),
+        accuracy=accuracy_rows(split, judged),
+    )
+    return Trained(bundle, split, choice, judged)
+
+
+def accuracy_rows(split: Holdout, judged: list[Judged]) -> list[dict[str, Any]]:
+    """Out-of-time table as rows of plain values; an undefined figure is None."""
+    about = {"held_out_from": split.start.isoformat(), "horizon_months": split.horizon_months}
+    rows = []
+    for one in judged:
+        figures: dict[str, Any] = {
+            name: None if value != value else value for name, value in one.accuracy.as_row().items()
+        }
+        rows.append({"model": one.name} | figures | about)
+    return rows
+
+
+def data_hash(portfolio: Portfolio) -> str:
+    """SHA-256 over the three files of a portfolio folder, in a fixed order.
+
+    Raises
+    ------
+    ValueError
+        When the portfolio does not lie in a folder.
+    """
+    if portfolio.path is None:
+        raise ValueError("a portfolio in memory has no files to hash; write it first")
+    digest = hashlib.sha256()
+    for name in (TAPE_FILE, LEDGER_FILE, META_FILE):
+        with (portfolio.path / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what shapes the numbers."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("npl-recovery", *_NUMERIC_LIBRARIES)},
+    }
+
+
+def git_commit() -> str | None:
+    """Commit of the code that runs, with a `+` where it was changed since; None outside git."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+" if _git(root, "status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    found = subprocess.run(  # fixed arguments, no shell
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return found.stdout.strip()
