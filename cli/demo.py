@@ -1,7 +1,123 @@
 """`npl demo`: the whole way on simulated loans, from raw records to a valued package."""
 
-NAME = "demo"
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from features.portfolio import Portfolio
+    from models.package import PackageValuation
+
+NAME: Final = "demo"
+_LOANS: Final = 6_000
+_SEED: Final = 7
 
 
-def run() -> None:
-    """Demo."""
+def run(
+    out: Annotated[Path, typer.Option(help="Folder to write everything to.")] = Path("demo"),
+) -> None:
+    """Simulate, check, train, score a package, say what it is worth and why; page and workbook."""
+    from cli import check, console, score, simulate
+    from cli.outputs import write_text
+    from cli.package_page import render_page
+    from cli.package_workbook import write_workbook
+    from cli.train import print_accuracy, usable_portfolio
+    from features.portfolio import write_portfolio
+    from models.bundle import write_bundle
+    from models.package import value_package
+    from models.scoring import score_loans
+    from training.train import train
+
+    console.out.rule("1. simulate a portfolio")
+    simulate.run(out / "portfolio", _LOANS, _SEED)
+    console.out.rule("2. check it")
+    check.run(out / "portfolio")
+    console.out.rule("3. train, leaving out the package to be valued")
+    whole = usable_portfolio(out / "portfolio", strict=False)
+    known, package = set_apart(whole)
+    write_portfolio(out / "history", known.meta, known.tape, known.ledger)
+    write_portfolio(out / "package", package.meta, package.tape, package.ledger)
+    with console.err.status("training"):
+        trained = train(usable_portfolio(out / "history", strict=True))
+    write_bundle(out / "bundle", trained.bundle)
+    print_accuracy(trained)
+    console.out.rule("4. score and value the package")
+    checked = score.checked_input(out / "package", trained.bundle, None, strict=True)
+    scores = score_loans(trained.bundle.model, checked.tape, checked.ledger, explain=True)
+    valuation = value_package(
+        scores, checked.tape.collect(), trained.bundle.model, trained.bundle.portfolio
+    )
+    print_valuation(valuation)
+    write_text(render_page(valuation, trained.bundle), out / "package.html")
+    write_workbook(out / "package.xlsx", valuation, scores, trained.bundle)
+    console.out.print(
+        f"\nlook at {out / 'package.html'} and {out / 'package.xlsx'}", highlight=False
+    )
+
+
+def set_apart(portfolio: "Portfolio") -> "tuple[Portfolio, Portfolio]":
+    """The portfolio without its newest package of 50 loans or more, and that package.
+
+    The package keeps the cash up to its cut-off only, as a buyer would see it.
+    """
+    import polars as pl
+
+    packages = (
+        portfolio.tape.group_by("package_id")
+        .agg(pl.col("snapshot_date").max(), pl.len().alias("loans"))
+        .filter(pl.col("loans") >= 50)
+        .sort("snapshot_date", "loans", "package_id")
+        .collect()
+    )
+    name, cut_off = packages["package_id"][-1], packages["snapshot_date"][-1]
+    ids = portfolio.tape.filter(pl.col("package_id") == name).select("loan_id")
+    known = portfolio.with_tables(
+        portfolio.tape.filter(pl.col("package_id") != name),
+        portfolio.ledger.join(ids, on="loan_id", how="anti", maintain_order="left"),
+    )
+    seen = portfolio.ledger.join(ids, on="loan_id", how="semi", maintain_order="left").filter(
+        pl.col("period") <= cut_off, pl.col("recorded_at").dt.date() <= cut_off
+    )
+    package = portfolio.with_tables(
+        portfolio.tape.filter(pl.col("package_id") == name).drop("closed_date", "disposal_status"),
+        seen,
+    )
+    return known, package
+
+
+def print_valuation(valuation: "PackageValuation") -> None:
+    """Print what a package is worth and why."""
+    import polars as pl
+
+    from cli import console
+
+    currency = valuation.meta.currency
+    console.out.print(
+        f"package {', '.join(valuation.package_ids)}: {valuation.loans:,} loans,"
+        f" {valuation.borrowers:,} borrowers, cut-off {valuation.cut_off_dates[-1]}",
+        highlight=False,
+    )
+    console.out.print(
+        f"expected recovery, net of costs: {valuation.expected_recovery_amount:,.0f} {currency}",
+        highlight=False,
+    )
+    for basis in valuation.bases:
+        if basis.recovery_rate is not None:
+            denominator = basis.name.replace("_and_", " + ").replace("ead", "exposure")
+            console.out.print(
+                f"  {basis.recovery_rate:.1%} of {denominator} ({basis.amount:,.0f} {currency})",
+                highlight=False,
+            )
+    curve = valuation.curve.filter(pl.col("horizon_months").is_not_null())
+    console.print_table(
+        curve.to_dicts(),
+        "when: expected cumulative cash",
+        {"horizon_months": ",d", "cumulative_amount": ",.0f", "cumulative_rate": ".1%"},
+    )
+    base = {"group": "average loan", "amount": valuation.base_amount}
+    console.print_table(
+        [base, *valuation.groups.to_dicts()],
+        "why: what moves it from the average, in money",
+        {"group": "s", "amount": "+,.0f"},
+    )

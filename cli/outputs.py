@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -35,13 +37,7 @@ def refuse_unknown_format(path: Path, rows: int | None = None) -> None:
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write a table aside, then rename it; the ending of `path` gives the format."""
     refuse_unknown_format(path, frame.height)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(
-        prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
-    )
-    os.close(descriptor)
-    aside = Path(name)
-    try:
+    with _replacing(path) as aside:
         if path.suffix == ".parquet":
             frame.write_parquet(aside)
         elif path.suffix == ".csv":
@@ -49,6 +45,22 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
             frame.write_csv(aside, include_bom=True)
         else:
             _write_xlsx(frame, aside)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text aside, then rename it."""
+    with _replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    aside = Path(name)
+    try:
+        yield aside
         umask = os.umask(0)
         os.umask(umask)
         aside.chmod(0o666 & ~umask)

@@ -113,7 +113,7 @@ def checked_input(path: Path, bundle: "Bundle", mapping: Path | None, strict: bo
             first = str(error).splitlines()[0]
             raise PortfolioError(f"{path}: not a readable parquet file ({first})") from error
     else:
-        sheet = spreadsheet.read(path, mapping)
+        sheet = spreadsheet.read(path, mapping, extra_fields=bundle.portfolio.extra_fields)
         refuse_other_terms(sheet.meta.currency, None, bundle)
         faults, rows = Faults.of_source(sheet.faults), sheet.row_numbers
         raw = sheet.tape.lazy()

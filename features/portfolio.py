@@ -258,7 +258,10 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     PortfolioError
         When `folder` exists and holds anything but a portfolio.
     """
-    if folder.exists() and not (folder / META_FILE).is_file() and any(folder.iterdir()):
+    other = folder.is_file() or (
+        folder.exists() and not (folder / META_FILE).is_file() and any(folder.iterdir())
+    )
+    if other:
         raise PortfolioError(f"{folder}: exists and is no portfolio; choose another --out")
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

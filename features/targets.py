@@ -1,6 +1,7 @@
 """Realised recoveries: what happened after the cut-off. For training and backtests only."""
 
-from datetime import date
+import math
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
@@ -13,7 +14,10 @@ from features.portfolio import Portfolio, PortfolioMeta
 
 HORIZONS_MONTHS: Final = (6, 12, 24, 36, 48, 60)
 ULTIMATE: Final = "recovery_rate_ultimate"
-_CENTS = 100
+_CENTS: Final = 100
+_OF_A_CENT: Final = 0.01
+# Discounted cash is summed in ten-thousandths of a cent.
+_PARTS: Final = 10_000
 
 
 def rate_column(horizon_months: int) -> str:
@@ -108,7 +112,9 @@ def _watched(portfolio: Portfolio, known_on: date, cut_off_date: date | None) ->
         else pl.lit(None, dtype=pl.Date)
     )
     closings = portfolio.tape.select("loan_id", closed_date=closed)
-    watched = month_number(pl.lit(known_on)) - month_number(pl.col(CUT_OFF))
+    # A month is watched when it is over: the last of its cash may come on its last day.
+    over = month_number(pl.lit(known_on + timedelta(days=1))) - 1
+    watched = over - month_number(pl.col(CUT_OFF))
     closed_months = month_number(pl.col("closed_date")) - month_number(pl.col(CUT_OFF))
     return prepared.join(closings, on="loan_id", how="left", maintain_order="left").select(
         "loan_id",
@@ -135,18 +141,22 @@ def _cash_by_horizon(portfolio: Portfolio, loans: pl.LazyFrame, known_on: date) 
         .filter(undated | (pl.col("months_after") > 0))
         .group_by("loan_id", "months_after")
         .agg(cents=net_cents.sum())
-        .sort("loan_id", "months_after")
     )
-    # The monthly equivalent of the annual rate; cash counts at the end of its month.
-    factor = (1 + meta.discount_rate) ** (-pl.col("months_after") / 12)
+    # The monthly equivalent of the annual rate; cash counts at the end of its month. Whole parts of
+    # a cent, again for sums in any order.
+    worth = (pl.col("months_after") * (-math.log1p(meta.discount_rate) / 12)).exp()
+    parts = (pl.col("cents") * worth * _PARTS).round().cast(pl.Int64)
     last = meta.max_workout_months
     # Undated rows carry no month, and are the ultimate outcome as they stand.
     in_workout = pl.lit(True) if last is None else pl.col("months_after").fill_null(0) <= last
     sums = []
-    for prefix, cents in (("", pl.col("cents")), ("discounted_", pl.col("cents") * factor)):
+    for prefix, cash, unit in (
+        ("", pl.col("cents"), _OF_A_CENT),
+        ("discounted_", parts, _OF_A_CENT / _PARTS),
+    ):
         for horizon in HORIZONS_MONTHS:
-            within = cents.filter(pl.col("months_after") <= horizon).sum() / _CENTS
+            within = cash.filter(pl.col("months_after") <= horizon).sum() * unit
             sums.append(within.alias(prefix + rate_column(horizon)))
-        sums.append((cents.filter(in_workout).sum() / _CENTS).alias(prefix + ULTIMATE))
+        sums.append((cash.filter(in_workout).sum() * unit).alias(prefix + ULTIMATE))
     has_undated = pl.col("months_after").is_null().any().alias("has_undated_outcome")
-    return monthly.group_by("loan_id", maintain_order=True).agg(*sums, has_undated)
+    return monthly.group_by("loan_id").agg(*sums, has_undated)

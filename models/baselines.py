@@ -77,7 +77,8 @@ def segment_mean(loans: LabelledLoans) -> Forecast:
 
 def age_curve(loans: LabelledLoans) -> Forecast:
     """Mean by tenth of the age at the cut-off: months since default, else months on book."""
-    names = [n for n in ("months_since_default", "months_on_book") if n in loans.spec.names]
+    clocks = ("months_since_default", "months_on_book")
+    names = [n for n in clocks if n in loans.spec.names and loans.features[n].count()]
     if not names:
         return overall_mean(loans)
     name = names[0]

@@ -110,7 +110,10 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     BundleError
         When `folder` exists and is no bundle.
     """
-    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+    other = folder.is_file() or (
+        folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir())
+    )
+    if other:
         raise BundleError(f"{folder}: exists and is no model bundle; choose another --out")
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

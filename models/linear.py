@@ -101,6 +101,11 @@ class LinearPart(BaseModel):
                 result[:, place[column.feature]] += column.weight * column.centred(frame)
         return result
 
+    def only(self, names: list[str]) -> "LinearPart":
+        """Return the part that reads the named features, with the whole intercept."""
+        chosen = tuple(column for column in self.columns if column.feature in names)
+        return self.model_copy(update={"columns": chosen})
+
     def score(self, frame: pl.DataFrame) -> Array:
         """Score of each loan, shape (loans,)."""
         return self.intercept + sum(

@@ -103,14 +103,32 @@ class RecoveryModel:
         -------
         array, shape (loans,)
         """
-        frame = self._at(features, horizon_months)
-        score = np.full(frame.height, self.level)
+        months = self.ultimate_months if horizon_months is None else horizon_months
+        return self._scores(features, (months,))[:, 0]
+
+    def _scores(self, features: pl.DataFrame, horizons: tuple[int | None, ...]) -> Array:
+        """Scores at several horizons, shape (loans, horizons); what does not move is read once."""
+        scores = np.full((features.height, len(horizons)), self.level)
         # A part without weight is not worth its time.
         if self.linear_weight:
-            score += self.linear_weight * self.linear.score(frame)
+            own = self.linear.only(self.spec.names).score(features)
+            for place, months in enumerate(horizons):
+                scores[:, place] += self.linear_weight * (own + self._linear_step(months))
         if self.tree_weight:
-            score += self.tree_weight * self.trees.score(tree_matrix(frame, self.inputs))
-        return score
+            matrix = tree_matrix(self._at(features, horizons[0]), self.inputs)
+            for place, months in enumerate(horizons):
+                if self.ultimate_months is not None:
+                    matrix[:, -1] = months
+                scores[:, place] += self.tree_weight * self.trees.score(matrix)
+        return scores
+
+    def _linear_step(self, horizon_months: int | None) -> float:
+        """What the time allowed adds to the linear score, the same for every loan."""
+        if self.ultimate_months is None:
+            return 0.0
+        time = pl.DataFrame({HORIZON: [horizon_months]}, schema={HORIZON: pl.Float64})
+        steps = self.linear.only([HORIZON])
+        return float(steps.score(time)[0]) - steps.intercept
 
     def recovery_rate(self, features: pl.DataFrame) -> Array:
         """Expected ultimate net recovery rate, fraction of EAD, shape (loans,)."""
@@ -145,6 +163,8 @@ class RecoveryModel:
         array, shape (loans, horizons)
             Columns follow `horizons_months`; no columns where outcomes are undated.
         """
+        if self.ultimate_months is not None:
+            return rate_of(self._scores(features, self.horizons_months), self.link)
         rates = [self.recovery_rate_at(features, months) for months in self.horizons_months]
         return np.column_stack(rates) if rates else np.empty((features.height, 0))
 

@@ -85,10 +85,16 @@ def score_loans(
 
 def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl.DataFrame:
     curve = model.recovery_curve(block)
+    # Where cash is dated the ultimate is the curve's own end: it is not worked out twice.
+    ultimate = (
+        model.recovery_rate(block)
+        if model.ultimate_months is None
+        else curve[:, model.horizons_months.index(model.ultimate_months)]
+    )
     forecast = block.select(
         "loan_id",
         ead=EAD,
-        recovery_rate=pl.Series(model.recovery_rate(block)),
+        recovery_rate=pl.Series(np.ascontiguousarray(ultimate)),
         **{
             curve_column(months): pl.Series(np.ascontiguousarray(curve[:, place]))
             for place, months in enumerate(model.horizons_months)

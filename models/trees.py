@@ -59,6 +59,9 @@ class TreePart:
         LightGBM's own path-dependent TreeSHAP (`pred_contrib`), exact and additive.
         """
         total = np.zeros((len(matrix), matrix.shape[1] + 1))
+        if not len(matrix):
+            # LightGBM divides by the number of rows.
+            return total
         for booster in self.boosters:
             total += np.asarray(booster.predict(matrix, pred_contrib=True))
         return total / len(self.boosters)

@@ -8,6 +8,10 @@ import pytest
 from features.check import check_portfolio
 from features.portfolio import Portfolio, read_portfolio
 from features.sources.simulated import simulate
+from models.recovery import RecoveryModel
+from training.dataset import TrainingSet, training_set
+from training.fit import fit_recovery
+from training.settings import FitSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,3 +38,15 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
     folder = tmp_path_factory.mktemp("simulated") / "portfolio"
     simulate(folder, loans=2_000, seed=7)
     return check_portfolio(read_portfolio(folder)).portfolio
+
+
+@pytest.fixture(scope="session")
+def training_data(simulated: Portfolio) -> TrainingSet:
+    """Features and outcomes of the simulated loans."""
+    return training_set(simulated)
+
+
+@pytest.fixture(scope="session")
+def dated_model(training_data: TrainingSet) -> RecoveryModel:
+    """A model of the simulated loans' dated cash, with the default settings."""
+    return fit_recovery(training_data, FitSettings())

@@ -1,6 +1,7 @@
 """Out-of-time comparison: the model beside every baseline, on vintages none of them has seen."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,14 +138,17 @@ def compare(
 
 
 def _chain_ladder(train: TrainingSet, test: TrainingSet, horizon_months: int) -> Array:
-    """Developed vintage rates by asset class, the mean of the training vintages for a new one."""
+    """Developed vintage rates by asset class, the mean of the training vintages for a new one.
+
+    A class too thin to be developed takes the rate of all classes together.
+    """
     horizons = [h for h in (6, 12, 24, 36, 48, 60) if h <= horizon_months]
     segments = _segments(train)
-    rates = {
-        segment: _developed_rate(train.rows(segments == segment), horizons)
-        for segment in segments.unique(maintain_order=True)
-    }
     overall = _developed_rate(train, horizons)
+    rates = {}
+    for segment in segments.unique(maintain_order=True):
+        with suppress(ValueError):
+            rates[segment] = _developed_rate(train.rows(segments == segment), horizons)
     return np.array([rates.get(segment, overall) for segment in _segments(test)])
 
 

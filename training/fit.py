@@ -45,11 +45,11 @@ def fit_candidates(
 ) -> Mapping[FitSettings, RecoveryModel]:
     """Fit several settings on the same data, their common parts once.
 
-    The candidates must share half-life and seed.
+    The candidates must share link, half-life and seed.
     """
     first = candidates[0]
     cells = labelled_cells(data, first.half_life_years)
-    link = cells.link
+    link = first.link or cells.link
     # The fractional logit needs labels in [0, 1]. The few outside (`Cells.link`) are moved to the
     # bound for the fit alone, and the level below restores the unclipped mean.
     label = np.clip(cells.rate, 0.0, 1.0) if link == "logit" else cells.rate

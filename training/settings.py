@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from models.link import Link
+
 Preset = Literal["shallow", "deep"]
 
 
@@ -66,6 +68,8 @@ class FitSettings:
         Preset of the tree part.
     linear_weight : float
         Weight of the linear part in the score, 0 to 1; the trees have the rest.
+    link : {"logit", "identity"}, optional
+        Scale of the score; by default the one the rates call for (`training.cells.Cells.link`).
     half_life_years : float
         A vintage this much older than the newest weighs half.
     seed : int
@@ -74,6 +78,7 @@ class FitSettings:
 
     trees: Preset = "shallow"
     linear_weight: float = 0.5
+    link: Link | None = None
     half_life_years: float = 8.0
     seed: int = 20070401
 

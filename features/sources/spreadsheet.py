@@ -15,7 +15,7 @@ import polars as pl
 
 from features.errors import SourceError
 from features.faults import masked
-from features.portfolio import PortfolioMeta
+from features.portfolio import ExtraField, PortfolioMeta
 from features.sources.mapping import (
     MappedColumn,
     MappingReport,
@@ -58,6 +58,7 @@ def read(
     *,
     sheet: str | None = None,
     snapshot_date: date | None = None,
+    extra_fields: tuple[ExtraField, ...] = (),
 ) -> SpreadsheetResult:
     """Read a spreadsheet tape.
 
@@ -72,6 +73,9 @@ def read(
         Sheet of a workbook; the first by default.
     snapshot_date : date, optional
         Cut-off date of rows that give none.
+    extra_fields : tuple of ExtraField
+        Columns beyond the schema that a model asks for, found by name; those of the mapping file
+        go before them.
 
     Raises
     ------
@@ -80,6 +84,9 @@ def read(
         no cut-off date at all.
     """
     rules = read_mapping(mapping)
+    own = {extra.name for extra in rules.extra_fields}
+    wanted = tuple(extra for extra in extra_fields if extra.name not in own)
+    rules = rules.model_copy(update={"extra_fields": (*rules.extra_fields, *wanted)})
     asked = {folded(header) for header in rules.columns.values()}
     grid = read_grid(path, sheet, lambda cell: folded(cell) in asked or folded(cell) in headers())
     if not grid.rows:

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from features import pipeline, region
 from features.errors import PortfolioError, SpecError
 from features.feature import Feature
-from features.pipeline import CANONICAL, build_features, build_scoring_frame, formula_hash, learn_spec
+from features.pipeline import (
+    CANONICAL,
+    build_features,
+    build_scoring_frame,
+    formula_hash,
+    learn_spec,
+)
 from features.portfolio import ExtraField, Portfolio
 from features.spec import FeatureDefinition, FeatureSpec
 from features.tape import OUTCOME_FIELDS
@@ -49,7 +55,10 @@ def content(frame: pl.DataFrame) -> bytes:
     parts = [repr(list(frame.schema.items())).encode(), "\n".join(frame["loan_id"]).encode()]
     for column in frame.drop("loan_id").iter_columns():
         numbers = column.to_physical().cast(pl.Float64)
-        parts += [column.is_null().to_numpy().tobytes(), numbers.fill_null(0.0).to_numpy().tobytes()]
+        parts += [
+            column.is_null().to_numpy().tobytes(),
+            numbers.fill_null(0.0).to_numpy().tobytes(),
+        ]
     return b"".join(parts)
 
 
@@ -192,7 +201,9 @@ def test_outcome_fields_of_the_tape_change_nothing(
         closed_date=pl.col("snapshot_date").dt.offset_by("1mo"),
     )
     for other in (forged, tape.drop(OUTCOME_FIELDS)):
-        assert content(build_features(other.lazy(), ledger.lazy(), spec).collect()) == content(features)
+        assert content(build_features(other.lazy(), ledger.lazy(), spec).collect()) == content(
+            features
+        )
     assert set(OUTCOME_FIELDS) == {"disposal_status", "closed_date"}
 
 
@@ -271,7 +282,9 @@ def test_every_learnt_feature_varies(features: pl.DataFrame) -> None:
 # Refusals
 
 
-def test_missing_extra_field_is_named(tape: pl.DataFrame, ledger: pl.DataFrame, spec: FeatureSpec) -> None:
+def test_missing_extra_field_is_named(
+    tape: pl.DataFrame, ledger: pl.DataFrame, spec: FeatureSpec
+) -> None:
     with pytest.raises(SpecError, match="internal_grade"):
         build_features(tape.drop("internal_grade").lazy(), ledger.lazy(), spec)
 
@@ -374,7 +387,9 @@ def _with(name: str, expression: pl.Expr) -> tuple[Feature, ...]:
     )
 
 
-def test_changed_formula_changes_the_hash(spec: FeatureSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_formula_changes_the_hash(
+    spec: FeatureSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = formula_hash(spec)
     assert formula_hash(spec) == before
     monkeypatch.setattr(pipeline, "CANONICAL", _with("days_past_due", pl.col("days_past_due") + 1))

@@ -1,0 +1,176 @@
+"""A package's valuation as one self-contained HTML page: no scripts, nothing from elsewhere."""
+
+from importlib.resources import files
+from typing import Any, Final
+
+import polars as pl
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from cli import package_words as words
+from cli.package_charts import WIDTH, cash_chart, distribution_chart, waterfall_chart
+from features.spec import FeatureDefinition
+from features.vocabulary import allowed_codes
+from models.bundle import Bundle
+from models.package import PackageValuation
+
+TEMPLATE: Final = "package.html"
+LEVELS_SHOWN: Final = 12
+FACTORS_SHOWN: Final = 15
+_SEGMENTS: Final = ("asset_class", "guarantee_type", "region")
+_SPLITS: Final = ("five_category", "written_off", "legal_stage")
+
+
+def render_page(valuation: PackageValuation, bundle: Bundle) -> str:
+    """Write a valuation as HTML that a browser shows and prints on A4 as it stands.
+
+    Parameters
+    ----------
+    valuation : PackageValuation
+        From `models.package.value_package`.
+    bundle : Bundle
+        The model that scored the package: its version, lineage and out-of-time accuracy.
+
+    Returns
+    -------
+    str
+        The page. The same valuation and bundle give the same page.
+    """
+    return _environment().get_template(TEMPLATE).render(_content(valuation, bundle))
+
+
+def _environment() -> Environment:
+    def source(name: str) -> str:
+        return (files("cli") / "templates" / name).read_text(encoding="utf-8")
+
+    environment = Environment(
+        loader=FunctionLoader(source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"amount": words.amount, "rate": words.rate, "capital": words.capital}
+    return environment
+
+
+def _content(valuation: PackageValuation, bundle: Bundle) -> dict[str, Any]:
+    spec, currency = bundle.model.spec, valuation.meta.currency
+    return {
+        "v": valuation,
+        "bundle": bundle,
+        "currency": currency,
+        "chart_width": WIDTH,
+        "cut_off": words.day_range(*valuation.cut_off_dates),
+        "measured_on": words.MEASURED_ON[valuation.meta.recovery_basis],
+        "expected_zh": words.chinese_amount(valuation.expected_recovery_amount, currency),
+        "ead_zh": words.chinese_amount(valuation.ead_amount, currency),
+        "bases": [(words.BASES[basis.name], basis) for basis in valuation.bases],
+        "half_back": _half_back(valuation.curve),
+        "cash": cash_chart(valuation),
+        "curve": _periods(valuation.curve),
+        "waterfall": waterfall_chart(valuation),
+        "distribution": distribution_chart(valuation),
+        "factors": [
+            row
+            | {"label": _meaning(spec.definition(row["feature"])), "of": words.GROUPS[row["group"]]}
+            for row in valuation.factors.head(FACTORS_SHOWN).to_dicts()
+        ],
+        "other_factors": _rest(valuation.factors.slice(FACTORS_SHOWN), "amount"),
+        "segments": _tables(valuation.segments, _SEGMENTS),
+        "splits": _tables(valuation.segments, _SPLITS),
+        "largest": [_loan(row, bundle, currency) for row in valuation.largest.to_dicts()],
+        "accuracy": bundle.accuracy,
+        "judged": _judged(bundle.accuracy),
+        "flags": [
+            row | {"label": _flag(row["flag"], bundle)} for row in valuation.flags.to_dicts()
+        ],
+        "notes": tuple(dict.fromkeys((*valuation.meta.notes, *bundle.portfolio.notes))),
+    }
+
+
+def _meaning(definition: FeatureDefinition) -> words.Label:
+    return words.Label(definition.meaning_en, definition.meaning_zh)
+
+
+def _half_back(curve: pl.DataFrame) -> dict[str, Any] | None:
+    """First horizon by which half of the expected recovery is in."""
+    reached = curve.filter(pl.col("horizon_months").is_not_null(), pl.col("share") >= 0.5)
+    return reached.row(0, named=True) if reached.height else None
+
+
+def _periods(curve: pl.DataFrame) -> list[dict[str, Any]]:
+    rows, before = [], 0
+    for row in curve.to_dicts():
+        months = row["horizon_months"]
+        period = f"{before + 1}–{months}" if months else f"> {before}"
+        rows.append(row | {"period": period})
+        before = months or before
+    return rows
+
+
+def _rest(table: pl.DataFrame, column: str) -> dict[str, Any] | None:
+    return {"count": table.height, column: table[column].sum()} if table.height else None
+
+
+def _tables(segments: pl.DataFrame, dimensions: tuple[str, ...]) -> list[dict[str, Any]]:
+    tables = []
+    for name in dimensions:
+        part = segments.filter(pl.col("dimension") == name).drop("dimension")
+        if part.is_empty():
+            continue
+        order = {code: place for place, code in enumerate(allowed_codes(name))}
+        if name in _SPLITS and order:
+            # Stages and classes read in their own order, not by size.
+            place = pl.col("level").replace_strict(order, default=len(order), return_dtype=pl.Int64)
+            part = part.sort(place)
+        rows = [
+            row | {"label": words.level_label(name, row["level"])}
+            for row in part.head(LEVELS_SHOWN).to_dicts()
+        ]
+        others = part.slice(LEVELS_SHOWN)
+        if others.height:
+            rows.append(_pooled(others))
+        total = _pooled(part) | {"label": words.Label("Total", "合计")}
+        tables.append({"label": words.DIMENSIONS[name], "rows": rows, "total": total})
+    return tables
+
+
+def _pooled(levels: pl.DataFrame) -> dict[str, Any]:
+    """One row for several levels."""
+    row: dict[str, Any] = {
+        name: levels[name].sum() if levels[name].count() else None
+        for name in levels.columns
+        if name not in ("level", "recovery_rate")
+    }
+    ead = row["ead_amount"]
+    return row | {
+        "recovery_rate": row["expected_recovery_amount"] / ead if ead else None,
+        "label": words.Label(f"{levels.height} others", f"其余{levels.height}项"),
+    }
+
+
+def _loan(row: dict[str, Any], bundle: Bundle, currency: str) -> dict[str, Any]:
+    kind = [
+        words.level_label(name, row[name])
+        for name in ("asset_class", "guarantee_type", "region")
+        if row.get(name) is not None
+    ]
+    return row | {"why": words.reasons(row, bundle.model.spec, currency), "kind": kind}
+
+
+def _judged(accuracy: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What the accuracy table was measured on: the same for every row."""
+    if not accuracy:
+        return None
+    return {name: accuracy[0].get(name) for name in ("loans", "held_out_from", "horizon_months")}
+
+
+def _flag(flag: str, bundle: Bundle) -> words.Label:
+    name = flag.removeprefix("unseen_")
+    if name == flag or name not in bundle.model.spec.names:
+        return words.Label(flag, "")
+    meaning = _meaning(bundle.model.spec.definition(name))
+    return words.Label(
+        f"{meaning.en}: value unknown to the model, scored as missing",
+        f"{meaning.zh}：模型未见过的取值，按缺失处理",
+    )
