@@ -54,7 +54,13 @@ class Cells:
 
     @property
     def link(self) -> Link:
-        """Logit where the rates are fractions, identity where they leave [0, 1] by much."""
+        """Logit where the rates are fractions, identity where they leave [0, 1] by much.
+
+        Single payments take the identity always: the expected rates of open workouts stand beside
+        realised ones, and both are sums on the scale of the rate.
+        """
+        if self.resolved_shares:
+            return "identity"
         clipped = float(np.mean(np.abs(self.rate - np.clip(self.rate, 0.0, 1.0))))
         return "identity" if clipped > _LARGEST_MEAN_CLIP else "logit"
 

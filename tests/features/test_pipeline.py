@@ -25,7 +25,7 @@ from features.portfolio import ExtraField, Portfolio
 from features.spec import FeatureDefinition, FeatureSpec
 from features.tape import OUTCOME_FIELDS
 
-NO_CASH = {
+NO_CASH: dict[str, pl.DataType | type[pl.DataType]] = {
     "loan_id": pl.String,
     "period": pl.Date,
     "gross_amount": pl.Float64,
@@ -223,7 +223,7 @@ def test_order_of_ledger_rows_changes_no_bit(
 ) -> None:
     shuffled = ledger.sample(fraction=1.0, shuffle=True, seed=5)
     for engine in ("in-memory", "streaming"):
-        frame = build_features(tape.lazy(), shuffled.lazy(), spec).collect(engine=engine)  # type: ignore[call-overload]
+        frame = build_features(tape.lazy(), shuffled.lazy(), spec).collect(engine=engine)
         assert content(frame) == content(features)
 
 
@@ -335,7 +335,7 @@ def test_a_later_cut_off_ages_the_loans_and_takes_off_what_was_paid_since() -> N
     )
     names = ("ead", "months_since_default", "days_past_due", "paid_3m_rate")
     frame = build_features(tape, cash.lazy(), spec_of(*names), date(2022, 4, 30)).collect()
-    # February to April: 28 + 31 + 30 days; from 31 January to 30 April the 15th month is unfinished.
+    # February to April: 28 + 31 + 30 days; on 30 April the 15th month is unfinished.
     ead = 1000.0 - 100.25 - 50.0
     assert frame.row(0)[1:] == pytest.approx((ead, 14.0, 400 + 89, 150.25 / ead))
 

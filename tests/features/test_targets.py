@@ -250,7 +250,8 @@ def by_loop(found: Portfolio, cash: list[Cash], loan: str, known_on: date) -> di
         full -= 1
     watched = max(full - meta.reporting_lag_months, 0)
     is_closed = closed is not None and closed <= known_on
-    totals = dict.fromkeys((*HORIZONS_MONTHS, "all"), 0.0)
+    # None stands for the ultimate.
+    totals: dict[int | None, float] = dict.fromkeys((*HORIZONS_MONTHS, None), 0.0)
     present = dict.fromkeys(totals, 0.0)
     for one in cash:
         if (
@@ -263,8 +264,8 @@ def by_loop(found: Portfolio, cash: list[Cash], loan: str, known_on: date) -> di
         months = months_between(cut_off, one.period)
         worth = (1 + meta.discount_rate) ** (-months / 12)
         for horizon in totals:
-            longest = meta.max_workout_months if horizon == "all" else horizon
-            if months > 0 and (longest is None or months <= int(longest)):
+            longest = horizon or meta.max_workout_months
+            if months > 0 and (longest is None or months <= longest):
                 totals[horizon] += one.gross - one.cost
                 present[horizon] += (one.gross - one.cost) * worth
     expected: dict[str, Any] = {}
@@ -275,7 +276,7 @@ def by_loop(found: Portfolio, cash: list[Cash], loan: str, known_on: date) -> di
         for months in HORIZONS_MONTHS:
             known = is_closed or watched >= months
             expected[prefix + rate_column(months)] = sums[months] / 1000 if known else None
-        expected[prefix + "recovery_rate_ultimate"] = sums["all"] / 1000 if resolved else None
+        expected[prefix + "recovery_rate_ultimate"] = sums[None] / 1000 if resolved else None
     return expected | {"is_resolved": resolved, "observed_months": watched}
 
 

@@ -24,14 +24,16 @@ def loans() -> LabelledLoans:
     age = rng.integers(0, 60, 600).astype(np.float64)
     rate = 0.1 + 0.3 * (segment == "big") + 0.005 * age + rng.normal(0, 0.05, 600)
     definitions = tuple(
-        FeatureDefinition(
-            name=name,
-            group="age",
-            kind=kind,
-            unit="",
-            levels=levels,
-            meaning_en=name,
-            meaning_zh="数",
+        FeatureDefinition.model_validate(
+            {
+                "name": name,
+                "group": "age",
+                "kind": kind,
+                "unit": "",
+                "levels": levels,
+                "meaning_en": name,
+                "meaning_zh": "数",
+            }
         )
         for name, kind, levels in (
             ("asset_class", "category", ("big", "other", "small")),
@@ -49,7 +51,7 @@ def loans() -> LabelledLoans:
     )
     return LabelledLoans(
         FeatureSpec(basis="claim", extra_fields=(), definitions=definitions), features, rate
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_overall_mean(loans: LabelledLoans) -> None:

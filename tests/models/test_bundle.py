@@ -119,7 +119,7 @@ def test_a_missing_booster_is_refused(folder: Path) -> None:
 
 def test_a_folder_without_a_manifest_is_refused(folder: Path) -> None:
     (folder / MANIFEST).unlink()
-    with pytest.raises(BundleError, match="no manifest.json there"):
+    with pytest.raises(BundleError, match=r"no manifest\.json there"):
         read_bundle(folder)
 
 

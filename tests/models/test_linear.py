@@ -44,9 +44,8 @@ def test_a_number_enters_as_its_rank() -> None:
 def test_ranks_of_training_values_are_their_empirical_percentiles(
     frame: pl.DataFrame, spec: FeatureSpec
 ) -> None:
-    column = next(
-        c for c in code_columns(frame, spec) if c.feature == "income" and c.code == "rank"
-    )
+    column = code_columns(frame, spec)[0]
+    assert (column.feature, column.code) == ("income", "rank")
     known = frame["income"].drop_nulls()
     percentiles = (known.rank() - 1) / (len(known) - 1)
     ranks = column.coded(frame.filter(pl.col("income").is_not_null()))

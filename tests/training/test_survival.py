@@ -1,4 +1,4 @@
-"""Censored workouts: a printed survival table, a plain loop, and a simulation with a known truth."""
+"""Censored workouts: a printed table, a plain loop, and a simulation with a known truth."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,17 @@ from training.survival import complete_open, share_resolved
 # is printed in Kleinbaum & Klein, Survival Analysis, chapter 2.
 REMISSION_ENDED = (6, 6, 6, 7, 10, 13, 16, 22, 23)
 STILL_IN_REMISSION = (6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35)
-SURVIVAL = {5: 1.0, 6: 0.857, 7: 0.807, 10: 0.753, 13: 0.690, 16: 0.627, 22: 0.538, 23: 0.448, 40: 0.448}
+SURVIVAL = {
+    5: 1.0,
+    6: 0.857,
+    7: 0.807,
+    10: 0.753,
+    13: 0.690,
+    16: 0.627,
+    22: 0.538,
+    23: 0.448,
+    40: 0.448,
+}
 
 
 def test_printed_kaplan_meier_table() -> None:

@@ -1,0 +1,66 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cli.main import main
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+Npl = Callable[..., Ran]
+
+
+@pytest.fixture
+def npl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Npl:
+    """Run `npl` as a shell would, and give its exit code and what it wrote."""
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["npl", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+            sys.exit(0)
+        told = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), told.out, told.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A simulated portfolio of 1,500 loans and a bundle trained on it with fixed settings."""
+    from features.portfolio import read_portfolio
+    from features.sources.simulated import simulate
+    from models.bundle import Bundle, Provenance, write_bundle
+    from training.dataset import training_set
+    from training.fit import fit_recovery
+    from training.settings import FitSettings
+    from training.train import data_hash, versions
+
+    folder = tmp_path_factory.mktemp("trained")
+    simulate(folder / "portfolio", 1_500, 11)
+    portfolio = read_portfolio(folder / "portfolio")
+    settings = FitSettings("shallow", 0.5)
+    provenance = Provenance(
+        data_hash=data_hash(portfolio),
+        git_commit=None,
+        versions=versions(),
+        known_on=portfolio.meta.observed_until_date.isoformat(),
+        settings=settings.as_document(),
+    )
+    model = fit_recovery(training_set(portfolio), settings)
+    write_bundle(folder / "bundle", Bundle(model, portfolio.meta, provenance, []))
+    return folder / "portfolio", folder / "bundle"

@@ -1,0 +1,272 @@
+"""The page parses, loads nothing, escapes what it is given, and shows the valuation's figures."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+
+from cli.package_charts import cash_chart, nice_steps, waterfall_chart
+from cli.package_page import render_page
+from cli.package_words import amount, feature_value, rate, reasons, short_amount
+from features.portfolio import Portfolio, read_portfolio
+from features.sources.simulated import simulate
+from features.spec import FeatureDefinition
+from models.bundle import Bundle, Provenance
+from models.package import PackageValuation, value_package
+from models.scoring import score_loans
+from training.dataset import training_set
+from training.fit import fit_recovery
+from training.settings import FitSettings
+
+VOID = {"meta", "br", "col", "link", "img", "input", "hr"}
+HOSTILE = '<script>alert("1")</script>&"\'{{ 7 * 7 }}'
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text, and whether every tag is closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.text: list[str] = []
+        self.unbalanced: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def portfolio(tmp_path_factory: pytest.TempPathFactory) -> Portfolio:
+    folder = tmp_path_factory.mktemp("page") / "portfolio"
+    simulate(folder, 600, 3)
+    return read_portfolio(folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(portfolio: Portfolio) -> Bundle:
+    figures = {"r2": 0.41, "mae": 0.123, "rmse": 0.2, "spearman": 0.6, "deviation": -0.031}
+    about = {"loans": 81, "held_out_from": "2021-01-01", "horizon_months": 24}
+    return Bundle(
+        model=fit_recovery(training_set(portfolio), FitSettings()),
+        portfolio=portfolio.meta,
+        provenance=Provenance(
+            data_hash="ab" * 32, git_commit=None, versions={}, known_on="2024-12-31", settings={}
+        ),
+        accuracy=[
+            {"model": "npl-recovery", **figures, **about},
+            {"model": "overall mean", **figures, "spearman": None, **about},
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def scores(portfolio: Portfolio, bundle: Bundle) -> pl.DataFrame:
+    return score_loans(bundle.model, portfolio.tape, portfolio.ledger, explain=True)
+
+
+@pytest.fixture(scope="module")
+def valuation(portfolio: Portfolio, bundle: Bundle, scores: pl.DataFrame) -> PackageValuation:
+    return value_package(scores, portfolio.tape.collect(), bundle.model, portfolio.meta)
+
+
+@pytest.fixture(scope="module")
+def html(valuation: PackageValuation, bundle: Bundle) -> str:
+    return render_page(valuation, bundle)
+
+
+def test_the_page_is_well_formed_and_loads_nothing(html: str) -> None:
+    page = Page(html)
+    assert html.startswith("<!doctype html>")
+    assert page.unbalanced == []
+    assert page.open == []
+    assert {"script", "link", "img", "iframe", "object", "a"}.isdisjoint(page.tags)
+    assert not re.search(r"https?:|//\w|@import|url\((?!#)", html)
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    assert not [name for _, name, _ in page.attributes if name in ("src", "href")]
+
+
+def test_the_page_is_the_same_for_the_same_valuation(
+    html: str, valuation: PackageValuation, bundle: Bundle
+) -> None:
+    assert render_page(valuation, bundle) == html
+
+
+def test_the_page_says_what_it_is(html: str, valuation: PackageValuation, bundle: Bundle) -> None:
+    words = Page(html).words
+    for said in (
+        "Value analysis support",
+        "not an appraisal",
+        "价值分析",
+        bundle.version,
+        valuation.title,
+        "2021-01-01",
+        *valuation.meta.notes,
+    ):
+        assert said in words
+
+
+def test_the_figures_on_the_page_are_those_of_the_scores(html: str, scores: pl.DataFrame) -> None:
+    words = Page(html).words
+    expected = sum(e * r for e, r in scores.select("ead", "recovery_rate").iter_rows())
+    ead = sum(scores["ead"])
+    assert f"{expected:,.0f}" in words
+    assert f"{ead:,.0f}" in words
+    assert f"{expected / ead:.1%}" in words
+    for months in ("06", "24", "60"):
+        cash = sum(e * r for e, r in scores.select("ead", f"recovery_rate_{months}m").iter_rows())
+        assert f"{cash:,.0f}" in words
+
+
+def test_charts_speak_to_those_who_cannot_see_them(html: str, valuation: PackageValuation) -> None:
+    labels = [v for tag, name, v in Page(html).attributes if tag == "svg" and name == "aria-label"]
+    assert len(labels) == 3
+    assert all(label and len(label) > 40 for label in labels)
+    assert labels[1] is not None
+    assert labels[1].count("Collateral") == 1
+    assert short_amount(valuation.expected_recovery_amount) in labels[1]
+
+
+def test_hostile_text_is_shown_as_text(
+    portfolio: Portfolio, bundle: Bundle, scores: pl.DataFrame
+) -> None:
+    largest = scores.sort("ead", descending=True)["loan_id"][0]
+    swap = pl.col("loan_id").replace({largest: HOSTILE})
+    tape = portfolio.tape.collect().with_columns(swap, package_id=pl.lit(HOSTILE))
+    meta = portfolio.meta.model_copy(update={"notes": (HOSTILE,), "name": HOSTILE})
+    aside = pl.DataFrame({"loan_id": ["x"], "reason": [HOSTILE]})
+    flagged = scores.with_columns(swap, flags=pl.lit(HOSTILE))
+    both = pl.concat([flagged, aside], how="diagonal")
+    html = render_page(value_package(both, tape, bundle.model, meta), bundle)
+    page = Page(html)
+    assert "script" not in page.tags
+    assert page.unbalanced == []
+    # Title, heading, portfolio, note, reason, flag, and the largest loan.
+    assert page.words.count(HOSTILE) >= 7
+
+
+def test_a_package_with_little_known_still_has_its_page(
+    portfolio: Portfolio, bundle: Bundle, scores: pl.DataFrame
+) -> None:
+    plain = scores.select(
+        "loan_id", "ead", "recovery_rate", "expected_recovery_amount", "flags", "reason"
+    )
+    tape = portfolio.tape.collect().drop(
+        "five_category", "legal_stage", "written_off", "interest_outstanding"
+    )
+    undated = replace(bundle.model, horizons_months=(), ultimate_months=None)
+    meta = portfolio.meta.model_copy(update={"currency": "USD"})
+    valuation = value_package(plain, tape, undated, meta)
+    words = Page(render_page(valuation, replace(bundle, accuracy=[]))).words
+    assert "Not dated" in words
+    assert "scored without explanation" in words
+    assert "no out-of-time accuracy" in words
+    assert "万元" not in words
+    for said in valuation.left_out:
+        assert said in words
+
+
+def test_a_package_without_forecasts_has_its_page(
+    portfolio: Portfolio, bundle: Bundle, scores: pl.DataFrame
+) -> None:
+    kept = ("loan_id", "ead", "flags")
+    nothing = scores.select(
+        pl.col(name) if name in kept else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in scores.schema.items()
+    ).with_columns(reason=pl.lit("no reason at all"))
+    empty = value_package(nothing, portfolio.tape.collect(), bundle.model, portfolio.meta)
+    words = Page(render_page(empty, bundle)).words
+    assert "no reason at all" in words
+    assert cash_chart(empty) is None
+
+
+def test_the_waterfall_ends_where_the_expected_recovery_begins(
+    valuation: PackageValuation,
+) -> None:
+    chart = waterfall_chart(valuation)
+    assert chart is not None
+    start, *groups, end = chart.marks
+    scale = end.width / valuation.expected_recovery_amount
+    assert valuation.base_amount is not None
+    assert start.width == pytest.approx(valuation.base_amount * scale)
+    for mark, moved in zip(groups, valuation.groups["amount"], strict=True):
+        assert mark.width == pytest.approx(max(abs(moved) * scale, 1.0))
+        assert mark.kind == ("up" if moved >= 0 else "down")
+
+
+def test_reasons_carry_the_loan_s_own_values(valuation: PackageValuation, bundle: Bundle) -> None:
+    loan = valuation.largest.row(0, named=True)
+    why = reasons(loan, bundle.model.spec, "CNY")
+    for place in range(1, 6):
+        definition = bundle.model.spec.definition(loan[f"factor_{place}"])
+        assert definition.meaning_zh in why.zh
+        assert f"{100 * abs(loan[f'factor_{place}_points']):.1f}" in why.en
+    assert f"{loan['base_rate']:.1%}" in why.en
+    assert why.en.endswith(f"which gives {loan['recovery_rate']:.1%}.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "text", "english", "chinese"),
+    [
+        ("number", "ratio", "0.58661", "58.7%", "58.7%"),
+        ("number", "currency", "4.8913e+06", "CNY 4,891,300", "4,891,300元"),
+        ("number", "months", "98", "98 months", "98个月"),
+        ("number", "year", "2021.08", "2021-02", "2021-02"),
+        ("number", "% a year", "5.4", "5.4% a year", "5.4%"),
+        ("number", "", "-3", "−3", "−3"),
+        ("flag", "", "yes", "yes", "是"),
+        ("category", "", "planned_unit", "planned unit", "planned unit"),
+        ("category", "", None, "not stated", "未提供"),
+    ],
+)
+def test_values_read_as_a_person_writes_them(
+    kind: str, unit: str, text: str | None, english: str, chinese: str
+) -> None:
+    definition = FeatureDefinition.model_validate(
+        {
+            "name": "some_feature",
+            "group": "borrower",
+            "kind": kind,
+            "unit": unit,
+            "levels": (),
+            "meaning_en": "m",
+            "meaning_zh": "m",
+        }
+    )
+    assert feature_value(text, definition, "CNY") == (english, chinese)
+
+
+def test_numbers_have_separators_and_a_real_minus() -> None:
+    assert (amount(1234567.4), amount(-0.2), amount(-1500.0)) == ("1,234,567", "0", "−1,500")
+    assert (amount(None), rate(None), rate(-0.031)) == ("–", "–", "−3.1%")
+    assert nice_steps(0.0) == [0.0]
+    assert nice_steps(180.0) == [0.0, 50.0, 100.0, 150.0]
+
+
+def test_the_page_dates_itself_by_its_cut_offs(html: str, valuation: PackageValuation) -> None:
+    first, last = valuation.cut_off_dates
+    assert first < last
+    assert f"{first} – {last}" in Page(html).words
