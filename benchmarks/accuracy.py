@@ -55,9 +55,10 @@ What the data cannot tell: the LendingClub file has no charge-off dates and one 
 outcome a loan; the SBA file has no balance at default, so repayment before default is in its rate
 and much of the fit is mechanical (age against term); the mortgage file is small, its periods are
 de-identified, and 200 of 1,183 workouts are unresolved. The mortgage tables judge resolved
-workouts only, as only those are known; the model forecasts every default, and learns from open cases
-that slow ones bring less. So its forecast lies below what the resolved ones brought (a positive deviation),
-and a baseline that knows resolved workouts alone comes nearer to them, not to the book.
+workouts only, as only those are known; the model forecasts every default, and learns from open
+cases that slow ones bring less. So its forecast lies below what the resolved ones brought (a
+positive deviation), and a baseline that knows resolved workouts alone comes nearer to them, not to
+the book.
 """
 
 

@@ -1,11 +1,12 @@
 """Out-of-time splits: train on what was known on a day, judge on the vintages from that day on."""
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 import polars as pl
 
+from features.age import CUT_OFF
 from features.pipeline import learn_spec
 from features.portfolio import Portfolio
 from features.targets import HORIZONS_MONTHS, ULTIMATE
@@ -26,7 +27,8 @@ class Holdout:
     Attributes
     ----------
     train : TrainingSet
-        Vintages before `start`. Where outcomes are dated, they are as known the day before it.
+        Vintages before `start`. Where outcomes are dated, they are as known at the first held-out
+        cut-off.
     test : TrainingSet
         Vintages from `start` on, with all that came to be known, read by the features of `train`.
     start : datetime.date
@@ -62,8 +64,8 @@ def hold_out(
     end : datetime.date, optional
         First vintage no longer judged.
     hindsight : bool
-        Train on outcomes of the earlier vintages that came to be known after `start` too. Undated
-        outcomes cannot be had otherwise.
+        Train on outcomes of the earlier vintages that came to be known later too. Undated outcomes
+        cannot be had otherwise.
 
     Raises
     ------
@@ -82,7 +84,9 @@ def hold_out(
     early = _loans(portfolio, whole, vintages < start)
     spec = learn_spec(early.tape, early.ledger, early.meta)
     dated = portfolio.meta.recovery_timing != "none"
-    known_on = start - timedelta(days=1) if dated and not hindsight else None
+    # The first held-out loans are valued at their cut-off, with all that is known on that day.
+    first = whole.outcomes.filter(vintages >= start)[CUT_OFF].min() if dated else None
+    known_on = first if isinstance(first, date) and not hindsight else None
     train = training_set(early, spec=spec, known_on=known_on, vintage_by=vintage_by)
     late = vintages >= start if end is None else (vintages >= start) & (vintages < end)
     test = training_set(_loans(portfolio, whole, late), spec=spec, vintage_by=vintage_by)

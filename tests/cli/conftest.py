@@ -7,6 +7,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from cli.main import main
+from features.portfolio import read_portfolio
+from features.sources.simulated import simulate
+from models.bundle import Bundle, Provenance, write_bundle
+from training.dataset import training_set
+from training.fit import fit_recovery
+from training.settings import FitSettings
+from training.train import data_hash, versions
 
 
 class Ran(NamedTuple):
@@ -32,7 +39,6 @@ def npl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
-            sys.exit(0)
         told = capsys.readouterr()
         return Ran(int(ended.value.code or 0), told.out, told.err)
 
@@ -42,14 +48,6 @@ def npl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A simulated portfolio of 1,500 loans and a bundle trained on it with fixed settings."""
-    from features.portfolio import read_portfolio
-    from features.sources.simulated import simulate
-    from models.bundle import Bundle, Provenance, write_bundle
-    from training.dataset import training_set
-    from training.fit import fit_recovery
-    from training.settings import FitSettings
-    from training.train import data_hash, versions
-
     folder = tmp_path_factory.mktemp("trained")
     simulate(folder / "portfolio", 1_500, 11)
     portfolio = read_portfolio(folder / "portfolio")

@@ -26,7 +26,7 @@ def _lending_club_rows(loans: int) -> str:
             f'{1000 + number},10000,10000," 36 months","{8 + number % 9}.65%",325.0,'
             f"{'ABCDE'[number % 5]},{'ABCDE'[number % 5]}{1 + number % 5},3 years,RENT,"
             f'"{30000 + 100 * number}",Dec-{2011 + number % 3},Charged Off,car,'
-            f"{'CA NY TX'.split()[number % 3]},{number % 30},{repaid},{recovered},"
+            f"{['CA', 'NY', 'TX'][number % 3]},{number % 30},{repaid},{recovered},"
             f"{recovered * 0.1:.2f}"
         )
     return LENDING_CLUB + "\n".join(rows) + "\n"
