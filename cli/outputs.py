@@ -1,15 +1,13 @@
 """Tables written for people and machines: parquet, CSV or XLSX, whole or not at all."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 import typer
 import xlsxwriter
+
+from features.replacing import replacing_file
 
 FORMATS: Final = (".parquet", ".csv", ".xlsx")
 _EXCEL_ROWS: Final = 1_048_575
@@ -37,7 +35,7 @@ def refuse_unknown_format(path: Path, rows: int | None = None) -> None:
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write a table aside, then rename it; the ending of `path` gives the format."""
     refuse_unknown_format(path, frame.height)
-    with _replacing(path) as aside:
+    with replacing_file(path) as aside:
         if path.suffix == ".parquet":
             frame.write_parquet(aside)
         elif path.suffix == ".csv":
@@ -49,24 +47,8 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 def write_text(text: str, path: Path) -> None:
     """Write a text aside, then rename it."""
-    with _replacing(path) as aside:
+    with replacing_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    aside = Path(name)
-    try:
-        yield aside
-        umask = os.umask(0)
-        os.umask(umask)
-        aside.chmod(0o666 & ~umask)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:

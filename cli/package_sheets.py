@@ -1,10 +1,5 @@
 """Sheets of a workbook: cells by type, number formats by column, files written whole."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -55,24 +50,6 @@ _HEADERS: Final = {
 Cell = str | float | bool | None
 # Label, value, and the look of the row.
 Fact = tuple[words.Label, Cell, str]
-
-
-@contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """Give a file to write that takes the place of `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".xlsx", dir=path.parent)
-    os.close(descriptor)
-    aside = Path(name)
-    try:
-        yield aside
-        # mkstemp makes the file private; a result follows the user's umask like any other output.
-        umask = os.umask(0)
-        os.umask(umask)
-        aside.chmod(0o666 & ~umask)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 class Sheets:

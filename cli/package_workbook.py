@@ -17,8 +17,8 @@ from cli.package_sheets import (
     TITLE,
     Fact,
     Sheets,
-    replacing_file,
 )
+from features.replacing import replacing_file
 from models.bundle import Bundle
 from models.errors import ScoringError
 from models.package import PackageValuation, tie_out

@@ -1,7 +1,5 @@
 """What a check hands back: good rows, the account of the faults, and the rows set aside."""
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from features.errors import PortfolioError
 from features.faults import Faults
 from features.ledger import Ledger
 from features.portfolio import Portfolio
+from features.replacing import replacing_file
 from features.tape import tape_dtypes
 
 _STRICT_LINES: Final = 20
@@ -172,15 +171,6 @@ def _write_faults(path: Path, faults: Faults) -> Path:
 
 
 def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
-    descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-        # mkstemp makes the file private; it follows the user's umask like any other output.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(aside).chmod(0o666 & ~umask)
-        Path(aside).replace(path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
+    with replacing_file(path) as aside, aside.open("wb") as file:
+        write(file)
     return path

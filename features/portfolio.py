@@ -1,11 +1,6 @@
 """A portfolio folder: `tape.parquet`, `ledger.parquet` and `portfolio.toml`, their description."""
 
-import os
-import shutil
-import tempfile
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from features.errors import PortfolioError
 from features.ledger import Ledger
+from features.replacing import replacing_folder
 from features.tape import Tape, tape_dtypes
 
 TAPE_FILE: Final = "tape.parquet"
@@ -228,7 +224,7 @@ def write_portfolio(
     polars.exceptions.InvalidOperationError
         When a value does not fit its column's type: sources must hand over clean values.
     """
-    with replacing_folder(folder) as aside:
+    with replacing_folder(folder, META_FILE, "portfolio", PortfolioError) as aside:
         _conform(
             tape.lazy(), tape_dtypes() | {x.name: x.dtype for x in meta.extra_fields}
         ).sink_parquet(aside / TAPE_FILE)
@@ -247,36 +243,3 @@ def _conform(frame: pl.LazyFrame, dtypes: dict[str, pl.DataType]) -> pl.LazyFram
     names = frame.collect_schema().names()
     known = [pl.col(name).cast(dtype) for name, dtype in dtypes.items() if name in names]
     return frame.select(*known, *(name for name in names if name not in dtypes))
-
-
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into that takes the place of `folder` when the block ends well.
-
-    Raises
-    ------
-    PortfolioError
-        When `folder` exists and holds anything but a portfolio.
-    """
-    other = folder.is_file() or (
-        folder.exists() and not (folder / META_FILE).is_file() and any(folder.iterdir())
-    )
-    if other:
-        raise PortfolioError(f"{folder}: exists and is no portfolio; choose another --out")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    # mkdtemp makes the folder private; a portfolio follows the user's umask like any other output.
-    umask = os.umask(0)
-    os.umask(umask)
-    aside.chmod(0o777 & ~umask)
-    try:
-        yield aside
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.rename(old / folder.name)
-            aside.rename(folder)
-            shutil.rmtree(old)
-        else:
-            aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.pipeline import formula_hash
 from features.portfolio import PortfolioMeta
+from features.replacing import replacing_folder
 from features.spec import FeatureSpec
 from models.errors import BundleError
 from models.linear import LinearPart
@@ -71,11 +70,7 @@ class Bundle:
     @property
     def version(self) -> str:
         """First 16 digits of the SHA-256 of the content: the same content, the same version."""
-        manifest, texts = _document(self)
-        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True, ensure_ascii=False).encode())
-        for text in texts.values():
-            digest.update(text.encode())
-        return digest.hexdigest()[:16]
+        return _content_hash(_document(self)[0])[:16]
 
 
 def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
@@ -88,6 +83,7 @@ def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
         "formula_hash": formula_hash(model.spec),
         "link": model.link,
         "level": model.level,
+        "timing_levels": list(model.timing_levels),
         "linear": model.linear.model_dump(mode="json"),
         "linear_weight": model.linear_weight,
         "tree_weight": model.tree_weight,
@@ -110,27 +106,21 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     BundleError
         When `folder` exists and is no bundle.
     """
-    other = folder.is_file() or (
-        folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir())
-    )
-    if other:
-        raise BundleError(f"{folder}: exists and is no model bundle; choose another --out")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with replacing_folder(folder, MANIFEST, "model bundle", BundleError) as aside:
         manifest, texts = _document(bundle)
         for name, text in texts.items():
             (aside / name).write_text(text, encoding="utf-8", newline="\n")
+        sealed = manifest | {"content_hash": _content_hash(manifest)}
         (aside / MANIFEST).write_text(
-            json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
+            json.dumps(sealed, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
             encoding="utf-8",
         )
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _content_hash(manifest: dict[str, Any]) -> str:
+    """SHA-256 of a manifest, which holds the hashes of the boosters' texts."""
+    document = json.dumps(manifest, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(document.encode()).hexdigest()
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -149,6 +139,8 @@ def read_bundle(folder: Path) -> Bundle:
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest.pop("content_hash") != _content_hash(manifest):
+            raise BundleError(f"{path}: altered since training; restore it or train again")
         texts = tuple(_checked_text(folder, n, h) for n, h in sorted(manifest["files"].items()))
         spec = FeatureSpec.model_validate(manifest["spec"])
         ultimate = manifest["ultimate_months"]
@@ -156,6 +148,7 @@ def read_bundle(folder: Path) -> Bundle:
             spec=spec,
             link=manifest["link"],
             level=manifest["level"],
+            timing_levels=tuple(manifest["timing_levels"]),
             linear=LinearPart.model_validate(manifest["linear"]),
             linear_weight=manifest["linear_weight"],
             trees=TreePart(texts),

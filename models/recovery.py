@@ -58,6 +58,8 @@ class RecoveryModel:
         From score to rate.
     level : float
         Constant of the score.
+    timing_levels : tuple of float
+        Dated cash flows: what each horizon adds to the level, never falling.
     linear : LinearPart
         Ridge on coded features.
     linear_weight, tree_weight : float
@@ -83,6 +85,7 @@ class RecoveryModel:
     horizons_months: tuple[int, ...] = ()
     ultimate_months: int | None = None
     resolved_shares: tuple[float, ...] = ()
+    timing_levels: tuple[float, ...] = ()
 
     @property
     def inputs(self) -> list[str]:
@@ -108,7 +111,7 @@ class RecoveryModel:
 
     def _scores(self, features: pl.DataFrame, horizons: tuple[int | None, ...]) -> Array:
         """Scores at several horizons, shape (loans, horizons); what does not move is read once."""
-        scores = np.full((features.height, len(horizons)), self.level)
+        scores = np.tile([self._level_at(months) for months in horizons], (features.height, 1))
         # A part without weight is not worth its time.
         if self.linear_weight:
             own = self.linear.only(self.spec.names).score(features)
@@ -121,6 +124,11 @@ class RecoveryModel:
                     matrix[:, -1] = months
                 scores[:, place] += self.tree_weight * self.trees.score(matrix)
         return scores
+
+    def _level_at(self, horizon_months: int | None) -> float:
+        if self.ultimate_months is None or horizon_months is None:
+            return self.level
+        return self.level + self.timing_levels[self.horizons_months.index(horizon_months)]
 
     def _linear_step(self, horizon_months: int | None) -> float:
         """What the time allowed adds to the linear score, the same for every loan."""
@@ -175,7 +183,8 @@ class RecoveryModel:
         trees = self.trees.contributions(tree_matrix(frame, self.inputs)) * self.tree_weight
         together = linear + trees[:, :-1]
         count = len(self.spec.names)
-        base = self.level + self.linear_weight * self.linear.intercept + trees[:, -1]
+        base = self._level_at(self.ultimate_months) + trees[:, -1]
+        base = base + self.linear_weight * self.linear.intercept
         base = base + together[:, count:].sum(axis=1)
         scores = together[:, :count]
         return Contributions(

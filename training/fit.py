@@ -7,6 +7,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from sklearn.isotonic import IsotonicRegression
 
 from models.linear import code_columns, design_matrix, horizon_columns
 from models.link import Link, rate_of
@@ -66,14 +67,17 @@ def fit_candidates(
     }
     linear_score = linear.score(cells.frame)
     tree_scores = {preset: part.score(matrix) for preset, part in trees.items()}
+    dated = cells.ultimate_months is not None
     models = {}
     for candidate in candidates:
         weight = candidate.linear_weight
         score = weight * linear_score + (1 - weight) * tree_scores[candidate.trees]
+        levels = _levels(score, cells, link)
         models[candidate] = RecoveryModel(
             spec=data.spec,
             link=link,
-            level=_level(score, cells, link),
+            level=levels[0],
+            timing_levels=tuple(level - levels[0] for level in levels) if dated else (),
             linear=linear,
             linear_weight=weight,
             trees=trees[candidate.trees],
@@ -85,12 +89,26 @@ def fit_candidates(
     return models
 
 
-def _level(score: Array, cells: Cells, link: Link) -> float:
+def _levels(score: Array, cells: Cells, link: Link) -> list[float]:
+    """Level at each horizon, never falling; one level where no cash is dated."""
+    if cells.ultimate_months is None:
+        return [_level(score, cells.rate, cells.weight, link)]
+    horizons = cells.frame[HORIZON].to_numpy()
+    at = [horizons == months for months in cells.horizons_months]
+    levels = [_level(score[rows], cells.rate[rows], cells.weight[rows], link) for rows in at]
+    # A level that fell would let a curve fall: neighbours that would are pooled.
+    rising = IsotonicRegression().fit_transform(
+        np.arange(len(at)), levels, sample_weight=[cells.weight[rows].sum() for rows in at]
+    )
+    return [float(level) for level in rising]
+
+
+def _level(score: Array, rate: Array, weight: Array, link: Link) -> float:
     """Shift of the score that makes the mean forecast the mean realised rate of the fit."""
-    mean = float(np.average(cells.rate, weights=cells.weight))
+    mean = float(np.average(rate, weights=weight))
 
     def excess(shift: float) -> float:
-        return float(np.average(rate_of(score + shift, link), weights=cells.weight)) - mean
+        return float(np.average(rate_of(score + shift, link), weights=weight)) - mean
 
     reach = 20.0
     if excess(-reach) >= 0 or excess(reach) <= 0:

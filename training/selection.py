@@ -49,25 +49,29 @@ def choose(data: TrainingSet) -> Choice:
     when its squared error is smaller by more than two paired standard errors. Where the vintages
     do not allow a single fold there is no such evidence, and the default stands.
     """
-    loans = _sample(data)
     errors: dict[FitSettings, list[Array]] = {candidate: [] for candidate in CANDIDATES}
     of_mean: list[Array] = []
-    for train, test in _folds(loans):
+    whose: list[NDArray[np.int64]] = []
+    for train, test in _folds(_sample(data)):
         models = fit_candidates(train, CANDIDATES)
-        frame, rate = _known_rates(test)
-        _, earlier = _known_rates(train)
+        frame, rate = _known_rates(test, models[CANDIDATES[0]].horizons_months)
+        _, earlier = _known_rates(train, models[CANDIDATES[0]].horizons_months)
+        before = 0 if not whose else int(whose[-1].max()) + 1
+        whose.append(before + frame["loan_id"].rank("dense").to_numpy().astype(np.int64) - 1)
         of_mean.append((rate - earlier.mean()) ** 2)
         for candidate, model in models.items():
             errors[candidate].append((rate - _forecast(model, frame)) ** 2)
     if not of_mean:
         return Choice(CANDIDATES[0], [])
+    loans = np.concatenate(whose)
     baseline = np.concatenate(of_mean)
     joined = {candidate: np.concatenate(parts) for candidate, parts in errors.items()}
     default = joined[CANDIDATES[0]]
     chosen, best_gain = CANDIDATES[0], 0.0
     evidence: list[dict[str, Any]] = []
     for candidate, squared in joined.items():
-        gain = default - squared
+        # A loan's horizons err together: the noise of a gain is that between loans.
+        gain = np.bincount(loans, weights=default - squared)
         error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
         sigmas = float(gain.mean() / error) if error > 0 else 0.0
         evidence.append(
@@ -83,11 +87,12 @@ def choose(data: TrainingSet) -> Choice:
     return Choice(chosen, evidence)
 
 
-def _known_rates(data: TrainingSet) -> tuple[pl.DataFrame, Array]:
+def _known_rates(data: TrainingSet, horizons_months: tuple[int, ...]) -> tuple[pl.DataFrame, Array]:
     """Realised rates to be judged by: every watched horizon, or the known ultimate outcomes."""
     if data.meta.recovery_timing == "monthly":
         cells = labelled_cells(data, CANDIDATES[0].half_life_years)
-        return cells.frame, cells.rate
+        forecast = cells.frame[HORIZON].is_in([float(months) for months in horizons_months])
+        return cells.frame.filter(forecast), cells.rate[forecast.to_numpy()]
     known = data.outcomes[ULTIMATE].is_not_null()
     return data.features.filter(known), data.outcomes[ULTIMATE].drop_nulls().to_numpy()
 
@@ -122,6 +127,7 @@ def _folds(data: TrainingSet) -> list[tuple[TrainingSet, TrainingSet]]:
         last = end == edges[-1]
         train = data.rows(vintage < start)
         test = data.rows((vintage >= start) & (vintage <= end if last else vintage < end))
-        if known_outcomes(train) >= MIN_OUTCOMES and known_outcomes(test) >= _LEAST_FOLD:
+        least = MIN_OUTCOMES if data.meta.recovery_timing == "monthly" else _LEAST_FOLD
+        if known_outcomes(train) >= MIN_OUTCOMES and known_outcomes(test) >= least:
             folds.append((train, test))
     return folds

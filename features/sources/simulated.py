@@ -30,8 +30,9 @@ import numpy as np
 import polars as pl
 import tomli_w
 
-from features.errors import SourceError
-from features.portfolio import PortfolioMeta, replacing_folder, write_portfolio
+from features.errors import PortfolioError, SourceError
+from features.portfolio import META_FILE, PortfolioMeta, write_portfolio
+from features.replacing import replacing_folder
 from features.sources.simulated_calibration import calibrate
 from features.sources.simulated_cash import LATE_SHARE, draw_workouts
 from features.sources.simulated_effects import Calibration, draw_block, logistic
@@ -122,7 +123,7 @@ def simulate(
         shocks=draw_shocks(_stream(seed, 1)),
         calibration=calibrate(),
     )
-    with replacing_folder(folder) as aside:
+    with replacing_folder(folder, META_FILE, "portfolio", PortfolioError) as aside:
         blocks = Path(tempfile.mkdtemp(prefix=f".{folder.name}.blocks.", dir=folder.parent))
         try:
             points: dict[str, float] = {}

@@ -1,5 +1,6 @@
 """Bundles: what is read predicts to the bit what was written; whatever is wrong is refused."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -100,8 +101,20 @@ def test_other_content_has_another_version(bundle: Bundle, what: str) -> None:
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    del manifest["content_hash"]
     change(manifest)
+    # Sealed anew, as whoever writes such a manifest would: what is left is its content.
+    content = json.dumps(manifest, sort_keys=True, ensure_ascii=False).encode()
+    manifest["content_hash"] = hashlib.sha256(content).hexdigest()
     (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_an_altered_manifest_is_refused(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["level"] += 1e-9
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"manifest\.json: altered since training"):
+        read_bundle(folder)
 
 
 def test_an_altered_booster_is_refused(folder: Path) -> None:

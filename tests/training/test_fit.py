@@ -127,9 +127,6 @@ def test_forecasts_follow_the_simulators_truth(
     assert np.corrcoef(forecast, true_rate)[0, 1] > 0.85
 
 
-@pytest.mark.xfail(
-    reason="shallow trees under-learn the horizon: 6 months too high, 60 months a tenth too low"
-)
 def test_the_mean_forecast_is_the_mean_outcome_at_every_horizon(
     training_data: TrainingSet, dated_model: RecoveryModel
 ) -> None:

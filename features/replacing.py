@@ -1,0 +1,68 @@
+"""Writing aside, then renaming: an output is whole or not there, and an old one stays until then."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Give a file to write to that takes the place of `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o666 & ~_umask())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(
+    folder: Path, marker: str, what: str, error: type[Exception]
+) -> Iterator[Path]:
+    """Give a folder to write into that takes the place of `folder` when the block ends well.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the output shall stand.
+    marker : str
+        File by which an older output of the kind is known; anything else is not replaced.
+    what : str
+        Name of the kind, for the message.
+    error : type of Exception
+        Raised when `folder` exists and holds something else.
+    """
+    occupied = folder.is_file() or (
+        folder.exists() and not (folder / marker).is_file() and any(folder.iterdir())
+    )
+    if occupied:
+        raise error(f"{folder}: exists and is no {what}; choose another --out")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    aside.chmod(0o777 & ~_umask())
+    try:
+        yield aside
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+            folder.rename(old / folder.name)
+            aside.rename(folder)
+            shutil.rmtree(old)
+        else:
+            aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _umask() -> int:
+    # Temporary files and folders are made private; outputs follow the user's umask like any other.
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
