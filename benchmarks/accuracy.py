@@ -1,6 +1,6 @@
 """Writes docs/accuracy.md anew from the real files in NPL_DATA: `make accuracy`.
 
-Every figure is out of time, by the same code as `npl import` and `npl train`.
+By the same code as `npl import` and `npl train`. Figures on the real files are out of time.
 """
 
 import os
@@ -95,7 +95,7 @@ HEADLINES = (
     Fold("SBA, charge-offs of 2011 (trained on charge-offs to 2010)", "sba_7a", date(2011, 1, 1)),
     # Period 36 is put on the first quarter of 2009 (features/sources/us_mortgage.py).
     Fold(
-        "Mortgages, defaults from period 36 (trained on what was known before period 36)",
+        "Mortgages, defaults from period 36 (trained on what was known at the end of period 36)",
         "us_mortgage",
         date(2009, 1, 1),
     ),
@@ -240,7 +240,7 @@ def _objectives(portfolios: dict[str, Portfolio]) -> str:
     lines = [
         "## Objectives compared\n",
         "The chosen settings with the score on the logit (`cross_entropy`) and on the rate itself"
-        " (L2), and a hurdle P(pays) x E(rate given it pays) with the same trees. The shipped"
+        " (L2), and a hurdle P(pays) x E(rate given it pays) of trees of the same size. The shipped"
         " model takes the logit unless clipping rates to [0, 1] would move them by more than 0.005"
         " on average.\n",
     ]

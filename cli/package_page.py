@@ -84,7 +84,7 @@ def _content(valuation: PackageValuation, bundle: Bundle) -> dict[str, Any]:
         "flags": [
             row | {"label": _flag(row["flag"], bundle)} for row in valuation.flags.to_dicts()
         ],
-        "notes": tuple(dict.fromkeys((*valuation.meta.notes, *bundle.portfolio.notes))),
+        "notes": tuple(dict.fromkeys((*valuation.meta.notes, *bundle.notes))),
     }
 
 

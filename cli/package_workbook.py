@@ -139,7 +139,7 @@ def _summary(valuation: PackageValuation, bundle: Bundle) -> list[Fact]:
             label("Caveats", "注意事项"),
             [
                 (label(note, ""), None, PLAIN)
-                for note in dict.fromkeys((*v.meta.notes, *bundle.portfolio.notes))
+                for note in dict.fromkeys((*v.meta.notes, *bundle.notes))
             ],
         ),
         *_section(

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from features.faults import Faults
+    from features.portfolio import ExtraField
     from models.bundle import Bundle
 
 NAME: Final = "score"
+_FAULTS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,13 @@ class CheckedInput:
     set_aside: "pl.DataFrame"
     faults: "Faults"
     file: str
+    row_numbers: "pl.Series | None" = None
+
+    def rows(self) -> int:
+        """Rows of the tape, good and set aside."""
+        import polars as pl
+
+        return int(self.tape.select(pl.len()).collect().item()) + self.set_aside.height
 
 
 def run(
@@ -50,6 +59,7 @@ def run(
     refuse_unknown_format(out)
     bundle = read_bundle(model)
     checked = checked_input(tape, bundle, mapping, strict)
+    refuse_unknown_format(out, checked.rows())
     with console.progress("scoring") as report:
         scores = score_loans(
             bundle.model,
@@ -59,12 +69,20 @@ def run(
             cut_off_date=cut_off.date() if cut_off else None,
             progress=report,
         )
-    scores = with_unscored(scores, checked.set_aside, checked.faults, checked.file)
+    scores = with_unscored(
+        scores, checked.set_aside, checked.faults, checked.file, checked.row_numbers
+    )
     write_table(scores, out)
     summary = summarise(scores)
     if as_json:
-        console.print_json({"scores": str(out), "model": bundle.version} | summary)
+        about = {"scores": str(out), "model": bundle.version, "notes": bundle.notes}
+        faults = {"faults": console.fault_counts(checked.faults)}
+        console.print_json(about | summary | faults)
         return
+    if checked.faults.tally.height:
+        console.print_faults(checked.faults, _FAULTS_SHOWN)
+    for note in bundle.notes:
+        console.out.print(f"note: {note}", highlight=False, markup=False)
     reasons = summary.pop("unscored_reasons")
     for name, value in summary.items():
         text = f"{value:.4f}" if name.endswith("rate") and value is not None else f"{value:,}"
@@ -97,6 +115,7 @@ def checked_input(path: Path, bundle: "Bundle", mapping: Path | None, strict: bo
     if path.is_dir():
         portfolio = read_portfolio(path)
         refuse_other_terms(portfolio.meta.currency, portfolio.meta.recovery_basis, bundle)
+        refuse_other_fields(portfolio.meta.extra_fields, bundle)
         checked = check_portfolio(portfolio)
         if strict:
             checked.require_clean()
@@ -113,17 +132,18 @@ def checked_input(path: Path, bundle: "Bundle", mapping: Path | None, strict: bo
             first = str(error).splitlines()[0]
             raise PortfolioError(f"{path}: not a readable parquet file ({first})") from error
     else:
-        sheet = spreadsheet.read(path, mapping, extra_fields=bundle.portfolio.extra_fields)
+        sheet = spreadsheet.read(path, mapping, extra_fields=bundle.model.spec.extra_fields)
         refuse_other_terms(sheet.meta.currency, None, bundle)
         faults, rows = Faults.of_source(sheet.faults), sheet.row_numbers
         raw = sheet.tape.lazy()
-    terms = bundle.portfolio
-    expected = Expected(terms.recovery_basis, terms.extra_fields, terms.currency)
+    expected = Expected(
+        bundle.model.spec.basis, bundle.model.spec.extra_fields, bundle.portfolio.currency
+    )
     tape = check_tape(raw, expected, path.name, row_numbers=rows)
     if strict:
         tape.require_clean()
     everything = Faults.merged(faults, tape.faults)
-    return CheckedInput(tape.tape, no_ledger().lazy(), tape.set_aside, everything, path.name)
+    return CheckedInput(tape.tape, no_ledger().lazy(), tape.set_aside, everything, path.name, rows)
 
 
 def refuse_other_terms(currency: str, basis: str | None, bundle: "Bundle") -> None:
@@ -146,6 +166,31 @@ def refuse_other_terms(currency: str, basis: str | None, bundle: "Bundle") -> No
         raise ScoringError(
             f"the portfolio measures recovery on {basis}, the model on {terms.recovery_basis};"
             " set recovery_basis in portfolio.toml alike, or train on this portfolio's like"
+        )
+
+
+def refuse_other_fields(extra_fields: "tuple[ExtraField, ...]", bundle: "Bundle") -> None:
+    """Refuse extra fields that bear a name the model knows but are something else.
+
+    Raises
+    ------
+    ScoringError
+        Naming every field whose type or levels differ.
+    """
+    from models.errors import ScoringError
+
+    known = {extra.name: extra for extra in bundle.model.spec.extra_fields}
+    other = [
+        f"{extra.name} (type {extra.type}, levels {', '.join(extra.levels) or 'none'})"
+        for extra in extra_fields
+        if extra.name in known
+        and (extra.type, extra.ordered, extra.levels)
+        != (known[extra.name].type, known[extra.name].ordered, known[extra.name].levels)
+    ]
+    if other:
+        raise ScoringError(
+            f"extra fields {'; '.join(other)} are declared otherwise than the model was trained on;"
+            " declare them alike in portfolio.toml, or train on this portfolio's like"
         )
 
 

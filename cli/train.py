@@ -54,6 +54,7 @@ def run(
                 "version": trained.bundle.version,
                 "settings": {"trees": settings.trees, "linear_weight": settings.linear_weight},
                 "accuracy": trained.bundle.accuracy,
+                "notes": trained.bundle.notes,
             }
         )
     else:
@@ -109,5 +110,5 @@ def print_accuracy(trained: "Trained") -> None:
         "deviation: (actual - forecast) / forecast cash, by EAD; negative: forecast too high",
         highlight=False,
     )
-    for note in trained.bundle.portfolio.notes:
+    for note in trained.bundle.notes:
         console.out.print(f"note: {note}", highlight=False, markup=False)

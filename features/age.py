@@ -63,15 +63,6 @@ FEATURES = (
     ),
     Feature("days_past_due", "age", "number", _days_past_due, "days past due", "逾期天数", "days"),
     Feature(
-        "months_since_last_payment",
-        "age",
-        "number",
-        whole_months(pl.col("last_payment_date"), _cut_off),
-        "months since the last payment",
-        "距最近还款月数",
-        "months",
-    ),
-    Feature(
         "months_on_book",
         "age",
         "number",

@@ -2,14 +2,22 @@
 
 import polars as pl
 
+from features.age import CUT_OFF
 from features.exposure import EAD, PAID_SINCE_SNAPSHOT
 from features.feature import Feature, ratio
-from features.months import month_number
+from features.months import month_number, whole_months
 
 PAID_LAST_3M = "ledger_paid_3m_amount"
 PAID_LAST_12M = "ledger_paid_12m_amount"
 PAYING_MONTHS_12M = "ledger_paying_months_12m"
-LEDGER_COLUMNS = (PAID_LAST_3M, PAID_LAST_12M, PAYING_MONTHS_12M, PAID_SINCE_SNAPSHOT)
+LAST_PAYMENT = "ledger_last_payment_date"
+LEDGER_COLUMNS = (
+    PAID_LAST_3M,
+    PAID_LAST_12M,
+    PAYING_MONTHS_12M,
+    LAST_PAYMENT,
+    PAID_SINCE_SNAPSHOT,
+)
 _CENTS = 100
 _OF_A_CENT = 0.01
 
@@ -63,17 +71,39 @@ def ledger_behaviour(ledger: pl.LazyFrame, cut_offs: pl.LazyFrame) -> pl.LazyFra
             .n_unique()
             .cast(pl.Float64)
             .alias(PAYING_MONTHS_12M),
+            pl.col("period").filter(pl.col("cents") > 0).max().alias(LAST_PAYMENT),
             (pl.col("cents").filter(since_snapshot).sum() * _OF_A_CENT).alias(PAID_SINCE_SNAPSHOT),
         )
     )
 
 
+# What the tape says of payments ends at its own date: at a later cut-off only the ledger knows.
+_at_snapshot = pl.col(CUT_OFF) == pl.col("snapshot_date")
+_last_payment_months = pl.min_horizontal(
+    whole_months(pl.col("last_payment_date"), pl.col(CUT_OFF)),
+    (month_number(pl.col(CUT_OFF)) - month_number(pl.col(LAST_PAYMENT))).cast(pl.Float64),
+)
+_paid_12m = pl.max_horizontal(
+    # The tape's own figure covers what was paid before the ledger begins.
+    pl.when(_at_snapshot).then(pl.col("paid_last_12m")),
+    pl.col(PAID_LAST_12M),
+)
+
 FEATURES = (
+    Feature(
+        "months_since_last_payment",
+        "age",
+        "number",
+        _last_payment_months,
+        "months since the last payment",
+        "距最近还款月数",
+        "months",
+    ),
     Feature(
         "last_payment_rate",
         "payments",
         "number",
-        ratio(pl.col("last_payment_amount"), pl.col(EAD)),
+        ratio(pl.when(_at_snapshot).then(pl.col("last_payment_amount")), pl.col(EAD)),
         "last payment over the exposure",
         "最近还款额占债权",
         "ratio",
@@ -82,8 +112,7 @@ FEATURES = (
         "paid_12m_rate",
         "payments",
         "number",
-        # The tape's own figure covers what was paid before the ledger begins.
-        ratio(pl.max_horizontal(pl.col("paid_last_12m"), pl.col(PAID_LAST_12M)), pl.col(EAD)),
+        ratio(_paid_12m, pl.col(EAD)),
         "paid in the last 12 months over the exposure",
         "近12月还款额占债权",
         "ratio",

@@ -122,10 +122,13 @@ def learn_spec(
     varied = prepared.select(
         (_encoded(raw[d.name], d).n_unique() > 1).alias(d.name) for d in definitions
     ).collect(engine="streaming")
+    used = tuple(d for d in definitions if varied[d.name][0])
+    names = {d.name for d in used}
     return FeatureSpec(
         basis=meta.recovery_basis,
-        extra_fields=meta.extra_fields,
-        definitions=tuple(d for d in definitions if varied[d.name][0]),
+        # A model asks for the extra fields it reads, not for those that told it nothing.
+        extra_fields=tuple(extra for extra in meta.extra_fields if extra.name in names),
+        definitions=used,
     )
 
 

@@ -19,6 +19,9 @@ TAPE_FILE: Final = "tape.parquet"
 LEDGER_FILE: Final = "ledger.parquet"
 META_FILE: Final = "portfolio.toml"
 
+# What a portfolio folder may hold: its three files, what a check sets aside, a simulator's truth.
+OWN_FILES: Final = (META_FILE, TAPE_FILE, LEDGER_FILE, "set_aside", "truth")
+
 RecoveryBasis = Literal["claim", "principal", "original_amount"]
 RecoveryTiming = Literal["monthly", "resolution", "none"]
 # The person's way of grouping factors; the same names head the reasons of a forecast.
@@ -224,7 +227,7 @@ def write_portfolio(
     polars.exceptions.InvalidOperationError
         When a value does not fit its column's type: sources must hand over clean values.
     """
-    with replacing_folder(folder, META_FILE, "portfolio", PortfolioError) as aside:
+    with replacing_folder(folder, OWN_FILES, "portfolio", PortfolioError) as aside:
         _conform(
             tape.lazy(), tape_dtypes() | {x.name: x.dtype for x in meta.extra_fields}
         ).sink_parquet(aside / TAPE_FILE)

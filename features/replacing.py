@@ -1,10 +1,11 @@
-"""Writing aside, then renaming: an output is whole or not there, and an old one stays until then."""
+"""Writing aside, then renaming: an output is whole or absent, and an old one stays until then."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 
@@ -25,7 +26,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(
-    folder: Path, marker: str, what: str, error: type[Exception]
+    folder: Path, own: tuple[str, ...], what: str, error: type[Exception]
 ) -> Iterator[Path]:
     """Give a folder to write into that takes the place of `folder` when the block ends well.
 
@@ -33,18 +34,23 @@ def replacing_folder(
     ----------
     folder : Path
         Where the output shall stand.
-    marker : str
-        File by which an older output of the kind is known; anything else is not replaced.
+    own : tuple of str
+        Patterns of the names such an output holds, the first of which it must. A folder that holds
+        anything else is somebody's, and is not replaced.
     what : str
         Name of the kind, for the message.
     error : type of Exception
         Raised when `folder` exists and holds something else.
     """
-    occupied = folder.is_file() or (
-        folder.exists() and not (folder / marker).is_file() and any(folder.iterdir())
-    )
-    if occupied:
+    held = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    strange = [name for name in held if not any(fnmatch(name, pattern) for pattern in own)]
+    if folder.is_file() or (held and not any(fnmatch(name, own[0]) for name in held)):
         raise error(f"{folder}: exists and is no {what}; choose another --out")
+    if strange:
+        raise error(
+            f"{folder}: holds {', '.join(sorted(strange)[:5])} beside the {what}; move that, or"
+            " choose another --out"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     aside.chmod(0o777 & ~_umask())
@@ -53,8 +59,13 @@ def replacing_folder(
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
             folder.rename(old / folder.name)
-            aside.rename(folder)
-            shutil.rmtree(old)
+            try:
+                aside.rename(folder)
+            except OSError:
+                (old / folder.name).rename(folder)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             aside.rename(folder)
     finally:

@@ -127,7 +127,7 @@ def _flag(about: dict[str, Any]) -> dy.Bool:
 class Tape(dy.Schema):
     """Canonical fields. `need`: R required, O optional, C(...) or R(...) required on a condition.
 
-    Conditions that span several fields are in `features.rules`.
+    Conditions that span several fields are in `features.tape_rules`.
     """
 
     loan_id = dy.String(

@@ -65,7 +65,6 @@ def _region_rules() -> Iterator[Rule]:
             code.str.contains(r"^\d{6}$").not_() | code.is_in(known.implode()),
             "not a code of GB/T 2260 (features/reference/adcodes.csv): give the present code",
             "warning",
-            blanks=True,
         )
 
 

@@ -116,12 +116,16 @@ def _watched(portfolio: Portfolio, known_on: date, cut_off_date: date | None) ->
     over = month_number(pl.lit(known_on + timedelta(days=1))) - 1
     watched = over - month_number(pl.col(CUT_OFF))
     closed_months = month_number(pl.col("closed_date")) - month_number(pl.col(CUT_OFF))
+    # Within the reporting lag a closed workout's last cash may not be booked: it counts as open.
+    booked = (pl.col("closed_date") <= known_on) & (
+        closed_months <= watched - meta.reporting_lag_months
+    )
     return prepared.join(closings, on="loan_id", how="left", maintain_order="left").select(
         "loan_id",
         CUT_OFF,
         EAD,
         observed_months=pl.max_horizontal(watched - meta.reporting_lag_months, 0),
-        closed_months=pl.when(pl.col("closed_date") <= known_on).then(closed_months),
+        closed_months=pl.when(booked).then(closed_months),
     )
 
 

@@ -18,6 +18,7 @@ from models.recovery import RecoveryModel
 from models.trees import TreePart
 
 MANIFEST: Final = "manifest.json"
+_OWN_FILES: Final = (MANIFEST, "booster_*.txt")
 
 
 class Provenance(BaseModel):
@@ -68,6 +69,18 @@ class Bundle:
     accuracy: list[dict[str, Any]]
 
     @property
+    def notes(self) -> list[str]:
+        """Caveats to show beside any figure of this model."""
+        notes = list(self.portfolio.notes)
+        watched, whole = self.model.ultimate_months, self.portfolio.max_workout_months
+        if watched is not None and whole is not None and watched < whole:
+            notes.append(
+                f"No vintage was watched for longer than {watched} months: recovery_rate is the"
+                f" rate by then, not that of a whole workout of {whole} months."
+            )
+        return notes
+
+    @property
     def version(self) -> str:
         """First 16 digits of the SHA-256 of the content: the same content, the same version."""
         return _content_hash(_document(self)[0])[:16]
@@ -106,7 +119,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     BundleError
         When `folder` exists and is no bundle.
     """
-    with replacing_folder(folder, MANIFEST, "model bundle", BundleError) as aside:
+    with replacing_folder(folder, _OWN_FILES, "model bundle", BundleError) as aside:
         manifest, texts = _document(bundle)
         for name, text in texts.items():
             (aside / name).write_text(text, encoding="utf-8", newline="\n")

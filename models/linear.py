@@ -26,8 +26,9 @@ class CodedColumn(BaseModel):
     code : {"rank", "missing", "level", "step"}
         `rank` is the training percentile, 0 to 1, a half where missing; `missing` is 1 where the
         feature is missing; `level` is 1 in that level of a category; `step` is 1 from `threshold`.
-    knots : tuple of float
-        Percentiles of a rank, rising.
+    knots, ranks : tuple of float
+        Values among the training loans, rising, and the share of loans below each (the middle of
+        the tied ones); between them a rank is interpolated.
     level : str
         Level of a category.
     threshold : float
@@ -43,6 +44,7 @@ class CodedColumn(BaseModel):
     feature: str
     code: Literal["rank", "missing", "level", "step"]
     knots: tuple[float, ...] = ()
+    ranks: tuple[float, ...] = ()
     level: str = ""
     threshold: float = 0.0
     mean: float = 0.0
@@ -60,7 +62,7 @@ class CodedColumn(BaseModel):
         values = column.cast(pl.Float64).to_numpy()
         if self.code == "step":
             return (values >= self.threshold).astype(np.float64)
-        ranks = np.interp(values, self.knots, np.linspace(0, 1, len(self.knots)))
+        ranks = np.interp(values, self.knots, self.ranks)
         return np.where(np.isnan(values), 0.5, ranks)
 
     def centred(self, frame: pl.DataFrame) -> Array:
@@ -123,15 +125,24 @@ def code_columns(frame: pl.DataFrame, spec: FeatureSpec) -> tuple[CodedColumn, .
             wanted += [CodedColumn(feature=name, code="level", level=v) for v in definition.levels]
         else:
             values = frame[name].drop_nulls().to_numpy()
-            quantiles = np.quantile(values, np.linspace(0, 1, _KNOTS)) if len(values) else values
-            knots = np.unique(quantiles)
-            if len(knots) > 1:
-                wanted.append(
-                    CodedColumn(feature=name, code="rank", knots=tuple(map(float, knots)))
-                )
+            rank = _rank_column(name, values) if len(values) else None
+            if rank is not None:
+                wanted.append(rank)
         if frame[name].null_count():
             wanted.append(CodedColumn(feature=name, code="missing"))
     return _centred(frame, wanted)
+
+
+def _rank_column(name: str, values: Array) -> CodedColumn | None:
+    shares = np.linspace(0, 1, _KNOTS)
+    knots, place = np.unique(np.quantile(values, shares), return_inverse=True)
+    if len(knots) < 2:
+        return None
+    # Tied percentiles share their mean: a value that most loans bear stands where they stand.
+    ranks = np.bincount(place, weights=shares) / np.bincount(place)
+    return CodedColumn(
+        feature=name, code="rank", knots=tuple(map(float, knots)), ranks=tuple(map(float, ranks))
+    )
 
 
 def horizon_columns(

@@ -6,7 +6,11 @@ from features.faults import Faults
 
 
 def with_unscored(
-    scores: pl.DataFrame, set_aside: pl.DataFrame, faults: Faults, file: str
+    scores: pl.DataFrame,
+    set_aside: pl.DataFrame,
+    faults: Faults,
+    file: str,
+    row_numbers: pl.Series | None = None,
 ) -> pl.DataFrame:
     """Scores of the good rows and the rows set aside, in the order of the input.
 
@@ -20,6 +24,8 @@ def with_unscored(
         What is wrong with them; the first error of a row becomes its reason.
     file : str
         Name the faults give to the tape.
+    row_numbers : polars.Series, optional
+        The file's own number of each row of the tape, where faults are numbered by it.
 
     Returns
     -------
@@ -37,9 +43,10 @@ def with_unscored(
         .group_by("row")
         .agg(told=pl.format("{}: {}", "field", "mend").first())
     )
+    numbers = bad_rows if row_numbers is None else row_numbers.cast(pl.Int64).gather(bad_rows - 1)
     reasons = (
-        set_aside.with_columns(pl.col("row").cast(pl.Int64))
-        .join(told, on="row", how="left", maintain_order="left")
+        set_aside.with_columns(pl.col("row").cast(pl.Int64), numbers.alias("told_row"))
+        .join(told, left_on="told_row", right_on="row", how="left", maintain_order="left")
         .select("row", "loan_id", reason=pl.coalesce("told", "rules"))
     )
     return (

@@ -125,7 +125,7 @@ def _undated_cells(data: TrainingSet, recency: Array) -> Cells:
 
 def _resolution_cells(data: TrainingSet, recency: Array) -> Cells:
     outcomes = data.outcomes
-    resolved = outcomes["closed_months"].is_not_null().to_numpy()
+    resolved = outcomes["is_resolved"].to_numpy()
     watched = outcomes["observed_months"].cast(pl.Float64).to_numpy()
     durations = outcomes["closed_months"].cast(pl.Float64).fill_null(pl.Series(watched)).to_numpy()
     rates = outcomes[ULTIMATE].fill_null(0.0).to_numpy()

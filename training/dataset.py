@@ -52,6 +52,11 @@ class TrainingSet:
             self.meta, self.spec, self.features.filter(keep), self.outcomes.filter(keep)
         )
 
+    def by_loan(self) -> "TrainingSet":
+        """Return the same loans in the order of their ids."""
+        order = self.features["loan_id"].arg_sort()
+        return TrainingSet(self.meta, self.spec, self.features[order], self.outcomes[order])
+
     def between(self, start: date | None, end: date | None) -> "TrainingSet":
         """Return the loans of vintages from `start` (included) to `end` (excluded)."""
         vintage = self.outcomes["vintage_date"]

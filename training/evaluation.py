@@ -82,7 +82,8 @@ def held_out(test: TrainingSet, horizon_months: int | None) -> tuple[TrainingSet
     known = test.rows(watched)
     if known.outcomes.height < 2:
         raise TrainingError(
-            f"{known.outcomes.height} held-out loans have a known {column}; hold out older vintages"
+            f"{known.outcomes.height} loans on one side of the split have a known {column};"
+            " move the split"
         )
     return known, known.outcomes[column].to_numpy()
 
@@ -130,7 +131,9 @@ def compare(
     for name, fit in RIVALS.items():
         forecasts[name] = fit(labelled)(judged.features)
     if horizon_months is not None and train.meta.recovery_timing == "monthly":
-        forecasts["chain-ladder"] = _chain_ladder(train, judged, horizon_months)
+        # A ledger too short for a triangle has no chain-ladder to be compared with.
+        with suppress(ValueError):
+            forecasts["chain-ladder"] = _chain_ladder(train, judged, horizon_months)
     return [
         Judged(name, values, accuracy(actual, values, judged.ead))
         for name, values in forecasts.items()
@@ -177,5 +180,7 @@ def _developed_rate(data: TrainingSet, horizons: list[int]) -> float:
     )
     triangle = table.select(rate_column(h) for h in horizons).to_numpy()
     begun = ~np.isnan(triangle[:, 0])
+    if not begun.any():
+        raise ValueError("no vintage has been watched to the first horizon")
     full = developed(triangle[begun], age_to_age_factors(triangle[begun]))
     return float(full[:, -1].sum() / table[EAD].to_numpy()[begun].sum())

@@ -15,6 +15,7 @@ from models.recovery import HORIZON, RecoveryModel
 from models.trees import TreePart, tree_matrix
 from training.cells import Cells, labelled_cells
 from training.dataset import TrainingSet
+from training.errors import TrainingError
 from training.linear_fit import evidence_ridge, fit_linear
 from training.settings import PRESETS, FitSettings, Preset, TreeSettings
 
@@ -49,7 +50,12 @@ def fit_candidates(
     The candidates must share link, half-life and seed.
     """
     first = candidates[0]
-    cells = labelled_cells(data, first.half_life_years)
+    # Bagging draws rows by their place: in order of loans, the order of the tape changes nothing.
+    cells = labelled_cells(data.by_loan(), first.half_life_years)
+    if np.ptp(cells.rate) == 0:
+        raise TrainingError(
+            f"every known outcome is {cells.rate[0]:g}: there is nothing to learn; check the ledger"
+        )
     link = first.link or cells.link
     # The fractional logit needs labels in [0, 1]. The few outside (`Cells.link`) are moved to the
     # bound for the fit alone, and the level below restores the unclipped mean.

@@ -1,7 +1,7 @@
 """Out-of-time splits: train on what was known on a day, judge on the vintages from that day on."""
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
@@ -9,7 +9,8 @@ import polars as pl
 from features.age import CUT_OFF
 from features.pipeline import learn_spec
 from features.portfolio import Portfolio
-from features.targets import HORIZONS_MONTHS, ULTIMATE
+from features.targets import ULTIMATE
+from training.cells import MIN_OUTCOMES
 from training.dataset import TrainingSet, VintageBy, training_set
 from training.errors import TrainingError
 
@@ -73,24 +74,32 @@ def hold_out(
         When either side is left without loans.
     """
     whole = training_set(portfolio, vintage_by=vintage_by)
-    horizon = _judged_horizon(whole)
-    start = start or _default_start(whole, horizon)
+    horizon, start = _judged_horizon(whole, start)
     vintages = whole.outcomes["vintage_date"]
     if not (vintages < start).any() or not (vintages >= start).any():
         raise TrainingError(
             f"no vintages on both sides of {start}; they run from {vintages.min()!s} to"
             f" {vintages.max()!s}"
         )
-    early = _loans(portfolio, whole, vintages < start)
-    spec = learn_spec(early.tape, early.ledger, early.meta)
     dated = portfolio.meta.recovery_timing != "none"
     # The first held-out loans are valued at their cut-off, with all that is known on that day.
-    first = whole.outcomes.filter(vintages >= start)[CUT_OFF].min() if dated else None
-    known_on = first if isinstance(first, date) and not hindsight else None
+    first = _first_cut_off(whole, start)
+    before = vintages < start
+    if dated and not hindsight:
+        # By origination a loan may be of an early vintage and yet fall due after that day.
+        before &= whole.outcomes[CUT_OFF] <= first
+    early = _loans(portfolio, whole, before)
+    spec = learn_spec(early.tape, early.ledger, early.meta)
+    known_on = first if dated and not hindsight else None
     train = training_set(early, spec=spec, known_on=known_on, vintage_by=vintage_by)
     late = vintages >= start if end is None else (vintages >= start) & (vintages < end)
     test = training_set(_loans(portfolio, whole, late), spec=spec, vintage_by=vintage_by)
     return Holdout(train, test, start, horizon)
+
+
+def _first_cut_off(whole: TrainingSet, start: date) -> date:
+    first: date = whole.outcomes.filter(pl.col("vintage_date") >= start)[CUT_OFF].sort()[0]
+    return first
 
 
 def _loans(portfolio: Portfolio, whole: TrainingSet, keep: pl.Series) -> Portfolio:
@@ -105,15 +114,35 @@ def _judged(whole: TrainingSet, horizon: int | None) -> pl.Series:
     return whole.outcomes["observed_months"] >= horizon
 
 
-def _judged_horizon(whole: TrainingSet) -> int | None:
+def _judged_horizon(whole: TrainingSet, start: date | None) -> tuple[int | None, date]:
+    """Horizon to judge at and first held-out vintage.
+
+    Dated cash is judged at the longest horizon that enough training loans have been watched for by
+    the time the held-out vintages begin.
+    """
     if whole.meta.recovery_timing != "monthly":
-        return None
+        return None, start or _default_start(whole, None)
+    limit = whole.meta.max_workout_months or 0
     for months in _JUDGED_MONTHS:
-        # Training must have seen that horizon by the time the held-out vintages begin.
         judged = _judged(whole, months)
-        if judged.sum() >= _LEAST_LOANS and _judged(whole, 3 * months).any():
-            return months
-    return min(HORIZONS_MONTHS)
+        if months > limit or judged.sum() < _LEAST_LOANS:
+            continue
+        begin = start or _default_start(whole, months)
+        if not (whole.outcomes["vintage_date"] >= begin).any():
+            break
+        watched_since = _first_cut_off(whole, begin) - timedelta(days=31 * (months + 1))
+        early = whole.outcomes.filter(
+            pl.col("vintage_date") < begin, pl.col(CUT_OFF) <= watched_since
+        )
+        if early.height >= MIN_OUTCOMES:
+            return months, begin
+    if start is not None:
+        return min(_JUDGED_MONTHS), start
+    raise TrainingError(
+        f"the ledger is too short to judge by: {_LEAST_LOANS} loans watched for"
+        f" {min(_JUDGED_MONTHS)} months are needed, and {MIN_OUTCOMES} earlier ones to train on;"
+        " bring older vintages"
+    )
 
 
 def _default_start(whole: TrainingSet, horizon: int | None) -> date:

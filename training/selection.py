@@ -52,7 +52,7 @@ def choose(data: TrainingSet) -> Choice:
     errors: dict[FitSettings, list[Array]] = {candidate: [] for candidate in CANDIDATES}
     of_mean: list[Array] = []
     whose: list[NDArray[np.int64]] = []
-    for train, test in _folds(_sample(data)):
+    for train, test in _folds(_sample(data.by_loan())):
         models = fit_candidates(train, CANDIDATES)
         frame, rate = _known_rates(test, models[CANDIDATES[0]].horizons_months)
         _, earlier = _known_rates(train, models[CANDIDATES[0]].horizons_months)
@@ -122,6 +122,8 @@ def _sample(data: TrainingSet) -> TrainingSet:
 def _folds(data: TrainingSet) -> list[tuple[TrainingSet, TrainingSet]]:
     vintage = data.outcomes["vintage_date"]
     edges = [vintage.quantile(share, interpolation="higher") for share in _FOLD_EDGES]
+    # A vintage as large as a fold is one fold, not two.
+    edges = list(dict.fromkeys(edges))
     folds = []
     for start, end in pairwise(edges):
         last = end == edges[-1]

@@ -47,7 +47,7 @@ def train(
     """Train a recovery model on a checked portfolio that lies in a folder.
 
     Settings are chosen on the vintages before the held-out ones, judged on those, and fitted anew
-    on all: what is shipped is what was judged.
+    on all, with the vocabulary, the link and the horizons that all of them call for.
 
     Parameters
     ----------

@@ -42,6 +42,9 @@ from features.sources.reading import read_fields
 from features.sources.result import SourceResult, account_of, conform_tape, ledger_of, no_ledger
 
 NOTICE: Final = "blank line, notice or footer of the publisher"
+# Months after charge-off from which recoveries to date are taken for ultimate. An assumption: the
+# file dates no recovery, and of the loans issued to 2010 all are older.
+MONTHS_TO_OUTCOME: Final = 24
 
 
 def read(path: Path) -> SourceResult:
@@ -199,8 +202,13 @@ def _observed_until(survey: pl.DataFrame, loans: pl.DataFrame) -> date:
     return last
 
 
+def _young(observed_until: date) -> pl.Expr:
+    """Charged off so lately that what has come in is not what will have."""
+    return pl.col("snapshot_date") > pl.lit(observed_until).dt.offset_by(f"-{MONTHS_TO_OUTCOME}mo")
+
+
 def _ledger(loans: pl.DataFrame, observed_until: date) -> pl.DataFrame:
-    known = loans.filter(pl.col("recoveries").is_not_null())
+    known = loans.filter(pl.col("recoveries").is_not_null(), ~_young(observed_until))
     if known.is_empty():
         return no_ledger()
     return ledger_of(
@@ -231,13 +239,11 @@ def _notes(
             f"{unnamed} of {loans.height} loans have no id: loan_id is 'row-' and the data row of"
             " the file."
         )
-    young = loans.filter(
-        pl.col("snapshot_date") > pl.lit(observed_until).dt.offset_by("-12mo")
-    ).height
+    young = loans.filter(_young(observed_until)).height
     if young:
         notes.append(
-            f"{young} loans were charged off within a year of {observed_until}: more may be"
-            " recovered on them."
+            f"{young} loans were charged off within {MONTHS_TO_OUTCOME} months of {observed_until}:"
+            " more may be recovered on them, and their outcome counts as unknown."
         )
     if ledger.is_empty():
         notes.append(

@@ -84,11 +84,10 @@ def read_grid(path: Path, sheet: str | None, known: Callable[[str], bool]) -> Gr
     rows = _workbook_rows(path, sheet) if workbook else _csv_rows(path)
     scores = [sum(known(cell) for cell in row) for row in rows[:_HEADER_ROWS]]
     if not scores or max(scores) == 0:
-        first = next((row for row in rows if any(row)), ())
+        # The cells themselves may be names or numbers of persons, and are not repeated here.
         raise SourceError(
-            f"{path}: none of the first {_HEADER_ROWS} rows looks like a header"
-            f" (first row: {', '.join(first[:6])!r}); name the columns as in 'npl schema', or"
-            " give a mapping file"
+            f"{path}: none of the first {min(len(rows), _HEADER_ROWS)} rows looks like a header;"
+            " name the columns as in 'npl schema', or give a mapping file"
         )
     place = scores.index(max(scores))
     header = _trimmed_header(rows[place])

@@ -31,7 +31,7 @@ import polars as pl
 import tomli_w
 
 from features.errors import PortfolioError, SourceError
-from features.portfolio import META_FILE, PortfolioMeta, write_portfolio
+from features.portfolio import OWN_FILES, PortfolioMeta, write_portfolio
 from features.replacing import replacing_folder
 from features.sources.simulated_calibration import calibrate
 from features.sources.simulated_cash import LATE_SHARE, draw_workouts
@@ -123,7 +123,7 @@ def simulate(
         shocks=draw_shocks(_stream(seed, 1)),
         calibration=calibrate(),
     )
-    with replacing_folder(folder, META_FILE, "portfolio", PortfolioError) as aside:
+    with replacing_folder(folder, OWN_FILES, "portfolio", PortfolioError) as aside:
         blocks = Path(tempfile.mkdtemp(prefix=f".{folder.name}.blocks.", dir=folder.parent))
         try:
             points: dict[str, float] = {}

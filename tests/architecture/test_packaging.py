@@ -108,7 +108,7 @@ def test_the_wheel_says_that_a_package_is_typed(package: str, wheel: ZipFile) ->
 
 def test_the_wheel_installs_the_command(wheel: ZipFile) -> None:
     (entry_points,) = (n for n in wheel.namelist() if n.endswith(".dist-info/entry_points.txt"))
-    assert wheel.read(entry_points).decode() == "[console_scripts]\nnpl = cli.main:app\n"
+    assert wheel.read(entry_points).decode() == "[console_scripts]\nnpl = cli.main:main\n"
 
 
 def test_the_lock_names_no_index_and_no_address(lock: str) -> None:

@@ -70,3 +70,24 @@ def test_the_default_split_holds_out_about_a_fifth_of_the_judged(portfolio: Port
 def test_a_split_with_an_empty_side_is_refused(portfolio: Portfolio) -> None:
     with pytest.raises(TrainingError, match="2031-01-01"):
         hold_out(portfolio, date(2031, 1, 1))
+
+
+def test_by_origination_no_loan_valued_later_is_trained_on(portfolio: Portfolio) -> None:
+    split = hold_out(portfolio, date(2019, 1, 1), "origination_date")
+    first = split.test.outcomes["cut_off_date"].min()
+    assert (split.train.outcomes["cut_off_date"] <= first).all()
+    assert (split.train.outcomes["vintage_date"] < date(2019, 1, 1)).all()
+
+
+def test_a_short_ledger_is_judged_at_a_shorter_horizon_or_refused(portfolio: Portfolio) -> None:
+    def until(day: date) -> Portfolio:
+        meta = portfolio.meta.model_copy(update={"observed_until_date": day})
+        tape = portfolio.tape.filter(pl.col("snapshot_date") <= day).with_columns(
+            closed_date=pl.when(pl.col("closed_date") <= day).then("closed_date")
+        )
+        ledger = portfolio.ledger.filter(pl.col("recorded_at").dt.date() <= day)
+        return Portfolio(meta, tape, ledger)
+
+    assert hold_out(until(date(2019, 6, 30))).horizon_months in (6, 12, 24)
+    with pytest.raises(TrainingError, match="too short"):
+        hold_out(until(date(2016, 6, 30)))
