@@ -184,7 +184,7 @@ def _chosen(choice: Choice) -> str:
     )
     return (
         f"{text}. Walk-forward R2 before the held-out vintages, and standard errors over the"
-        f" default: {told}."
+        f" simplest: {told}."
     )
 
 

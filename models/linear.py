@@ -16,7 +16,7 @@ _KNOTS: Final = 101
 class CodedColumn(BaseModel):
     """One column of the design matrix.
 
-    Numbers enter as their rank among the training loans, interpolated between percentiles: extreme
+    Numbers enter by their place among the distinct percentiles of the training loans: extreme
     amounts weigh no more than their rank, and nothing runs on past the range that was seen.
 
     Attributes
@@ -24,11 +24,10 @@ class CodedColumn(BaseModel):
     feature : str
         Feature it is made from.
     code : {"rank", "missing", "level", "step"}
-        `rank` is the training percentile, 0 to 1, a half where missing; `missing` is 1 where the
+        `rank` is the place among the knots, 0 to 1, a half where missing; `missing` is 1 where the
         feature is missing; `level` is 1 in that level of a category; `step` is 1 from `threshold`.
-    knots, ranks : tuple of float
-        Values among the training loans, rising, and the share of loans below each (the middle of
-        the tied ones); between them a rank is interpolated.
+    knots : tuple of float
+        The distinct percentiles of a rank, rising.
     level : str
         Level of a category.
     threshold : float
@@ -44,7 +43,6 @@ class CodedColumn(BaseModel):
     feature: str
     code: Literal["rank", "missing", "level", "step"]
     knots: tuple[float, ...] = ()
-    ranks: tuple[float, ...] = ()
     level: str = ""
     threshold: float = 0.0
     mean: float = 0.0
@@ -62,7 +60,7 @@ class CodedColumn(BaseModel):
         values = column.cast(pl.Float64).to_numpy()
         if self.code == "step":
             return (values >= self.threshold).astype(np.float64)
-        ranks = np.interp(values, self.knots, self.ranks)
+        ranks = np.interp(values, self.knots, np.linspace(0, 1, len(self.knots)))
         return np.where(np.isnan(values), 0.5, ranks)
 
     def centred(self, frame: pl.DataFrame) -> Array:
@@ -125,24 +123,15 @@ def code_columns(frame: pl.DataFrame, spec: FeatureSpec) -> tuple[CodedColumn, .
             wanted += [CodedColumn(feature=name, code="level", level=v) for v in definition.levels]
         else:
             values = frame[name].drop_nulls().to_numpy()
-            rank = _rank_column(name, values) if len(values) else None
-            if rank is not None:
-                wanted.append(rank)
+            percentiles = np.quantile(values, np.linspace(0, 1, _KNOTS)) if len(values) else values
+            knots = np.unique(percentiles)
+            if len(knots) > 1:
+                wanted.append(
+                    CodedColumn(feature=name, code="rank", knots=tuple(map(float, knots)))
+                )
         if frame[name].null_count():
             wanted.append(CodedColumn(feature=name, code="missing"))
     return _centred(frame, wanted)
-
-
-def _rank_column(name: str, values: Array) -> CodedColumn | None:
-    shares = np.linspace(0, 1, _KNOTS)
-    knots, place = np.unique(np.quantile(values, shares), return_inverse=True)
-    if len(knots) < 2:
-        return None
-    # Tied percentiles share their mean: a value that most loans bear stands where they stand.
-    ranks = np.bincount(place, weights=shares) / np.bincount(place)
-    return CodedColumn(
-        feature=name, code="rank", knots=tuple(map(float, knots)), ranks=tuple(map(float, ranks))
-    )
 
 
 def horizon_columns(

@@ -13,12 +13,12 @@ from models.recovery import HORIZON, RecoveryModel
 from training.cells import MIN_OUTCOMES, known_outcomes, labelled_cells
 from training.dataset import TrainingSet
 from training.fit import fit_candidates
-from training.settings import CANDIDATES, FitSettings
+from training.settings import CANDIDATES, FitSettings, default_settings
 
 Array = NDArray[np.float64]
 # Expanding folds between these shares of the training loans, in vintage order.
 _FOLD_EDGES: Final = (0.4, 0.6, 0.8, 1.0)
-# Standard errors by which a candidate must beat the default, so that noise does not choose.
+# Standard errors by which a candidate must beat the simplest, so that noise does not choose.
 _STANDARD_ERRORS: Final = 2.0
 # More loans than this sharpen nothing in a choice among four.
 _MOST_LOANS: Final = 10_000
@@ -35,7 +35,7 @@ class Choice:
         The chosen candidate.
     evidence : list of dict
         For each candidate its `r2` against the mean of the earlier vintages, over all folds, and
-        `standard_errors`, its paired gain over the default in standard errors.
+        `standard_errors`, its paired gain over the simplest in standard errors.
     """
 
     settings: FitSettings
@@ -45,9 +45,10 @@ class Choice:
 def choose(data: TrainingSet) -> Choice:
     """Choose the settings of a fit without looking at later vintages.
 
-    Three expanding folds; the first candidate is the default, and another takes its place only
-    when its squared error is smaller by more than two paired standard errors. Where the vintages
-    do not allow a single fold there is no such evidence, and the default stands.
+    Three expanding folds. The candidate with the smallest squared error is chosen among those that
+    beat the simplest one by more than two paired standard errors. Where none does, the default
+    for that many loans stands (`training.settings.default_settings`); likewise where the vintages
+    do not allow a single fold.
     """
     errors: dict[FitSettings, list[Array]] = {candidate: [] for candidate in CANDIDATES}
     of_mean: list[Array] = []
@@ -61,17 +62,18 @@ def choose(data: TrainingSet) -> Choice:
         of_mean.append((rate - earlier.mean()) ** 2)
         for candidate, model in models.items():
             errors[candidate].append((rate - _forecast(model, frame)) ** 2)
+    standing = default_settings(data.features.height)
     if not of_mean:
-        return Choice(CANDIDATES[0], [])
+        return Choice(standing, [])
     loans = np.concatenate(whose)
     baseline = np.concatenate(of_mean)
     joined = {candidate: np.concatenate(parts) for candidate, parts in errors.items()}
-    default = joined[CANDIDATES[0]]
-    chosen, best_gain = CANDIDATES[0], 0.0
+    simplest = joined[CANDIDATES[0]]
+    chosen, best_gain = standing, 0.0
     evidence: list[dict[str, Any]] = []
     for candidate, squared in joined.items():
         # A loan's horizons err together: the noise of a gain is that between loans.
-        gain = np.bincount(loans, weights=default - squared)
+        gain = np.bincount(loans, weights=simplest - squared)
         error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
         sigmas = float(gain.mean() / error) if error > 0 else 0.0
         evidence.append(

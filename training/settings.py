@@ -94,10 +94,22 @@ class FitSettings:
         return asdict(self) | {"preset": asdict(PRESETS[self.trees])}
 
 
-# The first is the default; another takes its place only on evidence (training.selection).
 CANDIDATES: Final = (
     FitSettings("shallow", 0.5),
     FitSettings("shallow", 0.0),
     FitSettings("deep", 0.5),
     FitSettings("deep", 0.0),
 )
+# From this many loans on, deep trees are fed well enough to be the default.
+_LOANS_FOR_DEPTH: Final = 10_000
+
+
+def default_settings(loans: int) -> FitSettings:
+    """Candidate that stands where none is better than the simplest beyond noise.
+
+    Examples
+    --------
+    >>> default_settings(3_000).trees, default_settings(20_000).trees
+    ('shallow', 'deep')
+    """
+    return CANDIDATES[2] if loans >= _LOANS_FOR_DEPTH else CANDIDATES[0]

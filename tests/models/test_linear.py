@@ -35,7 +35,7 @@ def test_the_score_is_the_design_times_the_weights(
 
 
 def test_a_number_enters_as_its_rank() -> None:
-    column = CodedColumn(feature="x", code="rank", knots=(0.0, 10.0, 1000.0), ranks=(0.0, 0.5, 1.0))
+    column = CodedColumn(feature="x", code="rank", knots=(0.0, 10.0, 1000.0))
     frame = pl.DataFrame({"x": [-5.0, 0.0, 5.0, 10.0, 505.0, 1e9, None]})
     # Halfway between the first two knots is a quarter; past the last nothing rises; missing: half.
     assert column.coded(frame).tolist() == [0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 0.5]
