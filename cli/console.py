@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from rich.console import Console
@@ -45,7 +45,10 @@ def print_table(rows: list[dict[str, Any]], title: str, formats: dict[str, str])
     """Print rows as a table; `formats` gives the columns, in order, and how to write them."""
     table = Table(title=title, title_justify="left")
     for name, pattern in formats.items():
-        table.add_column(name.replace("_", " "), justify="left" if pattern == "s" else "right")
+        # Names are there to be copied: the first column is never cut.
+        first = not table.columns
+        justify: Literal["left", "right"] = "left" if pattern == "s" else "right"
+        table.add_column(name.replace("_", " "), justify=justify, no_wrap=first)
     for row in rows:
         table.add_row(*(_written(row[name], pattern) for name, pattern in formats.items()))
     out.print(table)

@@ -35,7 +35,10 @@ def main() -> None:
         _fail(error, 3)
     except (BundleError, ModelsError) as error:
         _fail(error, 4)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # A panic of a compiled library is no Exception, and as little the user's doing.
+    except BaseException as error:
         if os.environ.get("NPL_DEBUG"):
             raise
         _fail(f"unexpected {type(error).__name__}: {error} (NPL_DEBUG=1 shows where)", 1)

@@ -85,7 +85,7 @@ def run(
         console.out.print(f"note: {note}", highlight=False, markup=False)
     reasons = summary.pop("unscored_reasons")
     for name, value in summary.items():
-        text = f"{value:.4f}" if name.endswith("rate") and value is not None else f"{value:,}"
+        text = "–" if value is None else format(value, ".4f" if name.endswith("rate") else ",")
         console.out.print(f"{name.replace('_', ' ')}: {text}", highlight=False)
     for reason, loans in reasons.items():
         console.out.print(f"  not scored, {loans:,}: {reason}", highlight=False, markup=False)

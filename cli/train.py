@@ -37,10 +37,13 @@ def run(
 ) -> None:
     """Train, judge out of time beside every baseline, and write a bundle without pickle."""
     from cli import console
-    from models.bundle import write_bundle
+    from features.replacing import refuse_occupied
+    from models.bundle import OWN_FILES, write_bundle
+    from models.errors import BundleError
     from training.holdout import hold_out
     from training.train import train
 
+    refuse_occupied(out, OWN_FILES, "model bundle", BundleError)
     usable = usable_portfolio(portfolio, strict)
     start = held_out_from.date() if held_out_from else None
     with console.err.status("training"):

@@ -170,7 +170,7 @@ class Faults:
     def renumbered(self, row_numbers: pl.Series) -> Self:
         """Return the account with row r replaced by `row_numbers[r - 1]`, the file's own number."""
         own = row_numbers.cast(pl.Int64).gather(self.listed["row"].drop_nulls() - 1)
-        position = pl.col("row").is_not_null().cum_sum() - 1
+        position = pl.col("row").is_not_null().cum_sum().cast(pl.Int64) - 1
         renumbered = self.listed.with_columns(
             pl.when(pl.col("row").is_not_null())
             .then(pl.lit(own).gather(position.clip(0)) if len(own) else None)

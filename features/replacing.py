@@ -24,6 +24,22 @@ def replacing_file(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def refuse_occupied(folder: Path, own: tuple[str, ...], what: str, error: type[Exception]) -> None:
+    """Refuse to write where something else than an older output of the kind stands.
+
+    Parameters and errors are those of `replacing_folder`, which asks this first.
+    """
+    held = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    strange = [name for name in held if not any(fnmatch(name, pattern) for pattern in own)]
+    if folder.is_file() or (held and not any(fnmatch(name, own[0]) for name in held)):
+        raise error(f"{folder}: exists and is no {what}; choose another --out")
+    if strange:
+        raise error(
+            f"{folder}: holds {', '.join(sorted(strange)[:5])} beside the {what}; move that, or"
+            " choose another --out"
+        )
+
+
 @contextmanager
 def replacing_folder(
     folder: Path, own: tuple[str, ...], what: str, error: type[Exception]
@@ -42,15 +58,7 @@ def replacing_folder(
     error : type of Exception
         Raised when `folder` exists and holds something else.
     """
-    held = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    strange = [name for name in held if not any(fnmatch(name, pattern) for pattern in own)]
-    if folder.is_file() or (held and not any(fnmatch(name, own[0]) for name in held)):
-        raise error(f"{folder}: exists and is no {what}; choose another --out")
-    if strange:
-        raise error(
-            f"{folder}: holds {', '.join(sorted(strange)[:5])} beside the {what}; move that, or"
-            " choose another --out"
-        )
+    refuse_occupied(folder, own, what, error)
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     aside.chmod(0o777 & ~_umask())

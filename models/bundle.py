@@ -18,7 +18,7 @@ from models.recovery import RecoveryModel
 from models.trees import TreePart
 
 MANIFEST: Final = "manifest.json"
-_OWN_FILES: Final = (MANIFEST, "booster_*.txt")
+OWN_FILES: Final = (MANIFEST, "booster_*.txt")
 
 
 class Provenance(BaseModel):
@@ -119,7 +119,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     BundleError
         When `folder` exists and is no bundle.
     """
-    with replacing_folder(folder, _OWN_FILES, "model bundle", BundleError) as aside:
+    with replacing_folder(folder, OWN_FILES, "model bundle", BundleError) as aside:
         manifest, texts = _document(bundle)
         for name, text in texts.items():
             (aside / name).write_text(text, encoding="utf-8", newline="\n")
@@ -178,7 +178,8 @@ def read_bundle(folder: Path) -> Bundle:
         )
         hashes = manifest["spec_hash"], manifest["formula_hash"]
     except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise BundleError(f"{path}: not a readable manifest ({error}); train again") from error
+        first = str(error).splitlines()[0]
+        raise BundleError(f"{path}: not a readable manifest ({first}); train again") from error
     if hashes != (spec.hash, formula_hash(spec)):
         raise BundleError(
             f"{folder}: the model was trained on other features than this version makes"

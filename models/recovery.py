@@ -158,10 +158,11 @@ class RecoveryModel:
         if self.ultimate_months is not None:
             return rate_of(self.score(features, horizon_months), self.link)
         # One payment at resolution: paid in the share of workouts resolved by then. A forecast
-        # below zero is cost paid at resolution too; it is held at zero until then, because a
-        # cumulative curve that falls would name cash that flows back.
+        # below zero is cost, and stands at every horizon: a curve that fell to it would name cash
+        # that flows back.
         share = self.resolved_shares[self.horizons_months.index(horizon_months)]
-        return np.maximum(self.recovery_rate(features), 0.0) * share
+        rate = self.recovery_rate(features)
+        return np.where(rate > 0, rate * share, rate)
 
     def recovery_curve(self, features: pl.DataFrame) -> Array:
         """Expected cumulative net recovery rate by horizon, never decreasing.

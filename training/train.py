@@ -26,11 +26,11 @@ class Trained:
     Attributes
     ----------
     bundle : Bundle
-        Fitted on all vintages, with the settings that were judged.
+        Chosen and fitted on all vintages, the way that was judged.
     holdout : Holdout
         The split they were judged on.
     choice : Choice
-        How the settings were chosen, before the held-out vintages.
+        How the settings of the shipped model were chosen.
     judged : list of Judged
         Out-of-time accuracy, the model first, then the baselines.
     """
@@ -46,8 +46,8 @@ def train(
 ) -> Trained:
     """Train a recovery model on a checked portfolio that lies in a folder.
 
-    Settings are chosen on the vintages before the held-out ones, judged on those, and fitted anew
-    on all, with the vocabulary, the link and the horizons that all of them call for.
+    What is judged is the whole way: settings chosen on the vintages before the held-out ones, and
+    a model fitted on them. The same way over all vintages makes the model that is shipped.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ def train(
     judged = compare(
         fit_recovery(split.train, choice.settings), split.train, split.test, split.horizon_months
     )
-    model = fit_recovery(training_set(portfolio, vintage_by=vintage_by), choice.settings)
+    whole = training_set(portfolio, vintage_by=vintage_by)
+    shipped = choose(whole)
+    model = fit_recovery(whole, shipped.settings)
     bundle = Bundle(
         model=model,
         portfolio=portfolio.meta,
@@ -77,12 +79,12 @@ def train(
             git_commit=git_commit(),
             versions=versions(),
             known_on=portfolio.meta.observed_until_date.isoformat(),
-            settings=choice.settings.as_document()
-            | {"evidence": choice.evidence, "vintage_by": vintage_by},
+            settings=shipped.settings.as_document()
+            | {"evidence": shipped.evidence, "vintage_by": vintage_by},
         ),
         accuracy=accuracy_rows(split, judged),
     )
-    return Trained(bundle, split, choice, judged)
+    return Trained(bundle, split, shipped, judged)
 
 
 def accuracy_rows(split: Holdout, judged: list[Judged]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from typing import Final
 
 import polars as pl
 
-from features.portfolio import ExtraField, PortfolioMeta
+from features.portfolio import PortfolioMeta
 from features.sources import parsing
 from features.sources.lending_club_columns import (
     OBSERVATION_DATES,
@@ -42,9 +42,12 @@ from features.sources.reading import read_fields
 from features.sources.result import SourceResult, account_of, conform_tape, ledger_of, no_ledger
 
 NOTICE: Final = "blank line, notice or footer of the publisher"
+# All of them always, null where a year's file lacks them: what a model of a later file asks for, an
+# earlier tape has as missing.
+EXTRA_FIELDS: Final = (*DECLARED, *LATER_BUREAU)
 # Months after charge-off from which recoveries to date are taken for ultimate. An assumption: the
 # file dates no recovery, and of the loans issued to 2010 all are older.
-MONTHS_TO_OUTCOME: Final = 24
+MONTHS_TO_OUTCOME: Final = 18
 
 
 def read(path: Path) -> SourceResult:
@@ -82,7 +85,6 @@ def read(path: Path) -> SourceResult:
         ).to_series()
     )
     loans = with_cut_off(_loan_terms(typed))
-    extras = _extra_fields(loans)
     observed_until = _observed_until(survey, loans)
     ledger = _ledger(loans, observed_until)
     return SourceResult(
@@ -93,10 +95,10 @@ def read(path: Path) -> SourceResult:
             observed_until_date=observed_until,
             recovery_basis="principal",
             recovery_timing="none",
-            extra_fields=extras,
+            extra_fields=EXTRA_FIELDS,
             notes=_notes(loans, ledger, rows.columns, observed_until),
         ),
-        tape=conform_tape(loans, extras),
+        tape=conform_tape(loans, EXTRA_FIELDS),
         ledger=ledger,
         account=_account(survey, loans.height),
         faults=faults,
@@ -179,11 +181,6 @@ def _loan_terms(typed: pl.DataFrame) -> pl.DataFrame:
 def _unless_never(months: str, events: str) -> pl.Expr:
     never = (pl.col(months) == 0) & (pl.col(events) == 0)
     return pl.when(never.fill_null(False)).then(None).otherwise(pl.col(months))
-
-
-def _extra_fields(loans: pl.DataFrame) -> tuple[ExtraField, ...]:
-    filled = tuple(extra for extra in LATER_BUREAU if loans[extra.name].is_not_null().any())
-    return DECLARED + filled
 
 
 def _observed_until(survey: pl.DataFrame, loans: pl.DataFrame) -> date:

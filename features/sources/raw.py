@@ -175,7 +175,8 @@ def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
         When the file breaks off or a quotation is never closed.
     """
     try:
-        return frame.collect(engine="streaming")
+        # In one chunk: polars 2.1 panics in `pl.format` on an empty chunk beside a filled one.
+        return frame.collect(engine="streaming").rechunk()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SourceError(
             f"{path}: cannot be read to its end ({str(error).splitlines()[0]});"

@@ -159,8 +159,7 @@ def _step(columns: pl.LazyFrame) -> pl.Expr:
             .when(status.is_in(["CHGOFF", "CHARGEDOFF"]).not_())
             .then(pl.format("not charged off: {}", text(STATUS)))
         )
-    undated = pl.when(text("ChgOffDate").is_null()).then(pl.lit("charged off without a ChgOffDate"))
-    return pl.when(blank).then(pl.lit("blank line")).otherwise(pl.coalesce(performing, undated))
+    return pl.when(blank).then(pl.lit("blank line")).otherwise(performing)
 
 
 def _steps(raw: RawFile, columns: pl.LazyFrame) -> tuple[int, dict[str, int]]:
@@ -191,13 +190,16 @@ def _mend_dates(typed: pl.DataFrame, file: str) -> tuple[pl.DataFrame, pl.DataFr
         )
         dropped = typed_before.filter(typed_before[name].is_not_null() & typed[name].is_null())
         faults.append(
-            dropped.select(
+            # In one chunk: polars 2.1 panics in `format` on an empty chunk beside a filled one.
+            dropped.rechunk().select(
                 pl.lit(file).alias("file"),
                 pl.col(ROW).cast(pl.Int64).alias("row"),
                 pl.lit(name).alias("field"),
                 pl.col(name).cast(pl.String).alias("value"),
-                pl.format("must not be after ChgOffDate {}", charge_off).alias("rule"),
-                pl.lit("correct the date; it is taken as unknown").alias("mend"),
+                pl.lit("after_charge_off").alias("rule"),
+                pl.format(
+                    "lies after ChgOffDate {}: correct the date; it is taken as unknown", charge_off
+                ).alias("mend"),
             )
         )
     return typed, pl.concat(faults)
@@ -215,7 +217,11 @@ def _loan_terms(typed: pl.DataFrame) -> pl.DataFrame:
     return contract_terms(typed).with_columns(
         loan_id=pl.col("LoanNr_ChkDgt"),
         borrower_id=pl.col("LoanNr_ChkDgt"),
-        package_id=pl.format("SBA-{}", pl.col("ChgOffDate").dt.year()),
+        # A charged-off loan without its date stays on the tape, for the check to say why it cannot
+        # be valued.
+        package_id=pl.format(
+            "SBA-{}", pl.col("ChgOffDate").dt.year().cast(pl.String).fill_null("undated")
+        ),
         originator=pl.col("Bank"),
         snapshot_date=pl.col("ChgOffDate"),
         default_date=pl.col("ChgOffDate"),

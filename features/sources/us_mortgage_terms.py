@@ -27,7 +27,7 @@ def with_history(defaults: pl.DataFrame, panel: pl.DataFrame) -> pl.DataFrame:
         .sort("id", "time")
         .group_by("id")
         .agg(
-            periods_observed=pl.len(),
+            periods_observed=pl.col("time").n_unique(),
             first_balance=pl.col("balance_time").first(),
             first_rate=pl.col("interest_rate_time").first(),
         )

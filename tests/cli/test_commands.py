@@ -201,3 +201,29 @@ def test_the_schema_is_printed_whole(npl: Npl) -> None:
     assert len(tables["ledger"]) == 7
     row = next(row for row in tables["tape"] if row["field"] == "lien_rank")
     assert (row["chinese"], row["eba"]) == ("抵押顺位", "4.09")
+
+
+def test_a_tape_of_which_nothing_can_be_scored_tells_why(
+    npl: Npl, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    portfolio, bundle = trained
+    tape = pl.read_parquet(portfolio / "tape.parquet").head(2)
+    zero = tape.with_columns(
+        principal_outstanding=0.0, interest_outstanding=0.0, fees_outstanding=0.0
+    )
+    zero.write_parquet(tmp_path / "zero.parquet")
+    out = tmp_path / "s.csv"
+    ran = npl("score", tmp_path / "zero.parquet", "--model", bundle, "--out", out)
+    assert ran.code == 0, ran.err
+    assert "not scored, 2" in ran.out
+    assert "recovery rate: –" in ran.out
+
+
+def test_an_occupied_folder_is_refused_before_training(
+    npl: Npl, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    ran = npl("train", trained[0], "--out", tmp_path / "mine")
+    assert ran.code == 4
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from features.check import check_portfolio, check_tape
 from features.errors import PortfolioError
+from features.faults import Fault, Faults
 from features.ledger import Ledger
 from features.ledger_rules import ledger_rules
 from features.portfolio import ExtraField, Portfolio, PortfolioMeta
@@ -300,3 +301,11 @@ def test_any_one_bad_cell_is_a_fault_or_leaves_the_row_usable(column: str, cell:
             *("-", "--", "—", "——", "/", "\\", "无", "空", "不详", "未知"),
             *("n/a", "na", "null", "none", "nan", "#n/a"),
         )
+
+
+def test_renumbered_faults_of_rows_follow_faults_of_the_file() -> None:
+    faults = Faults.merged(
+        Faults.of([Fault("t.csv", None, "region", None, "absent_column", "add it", "warning")]),
+        Faults.of([Fault("t.csv", 2, "ead", "-1", "bad_amount", "give more")]),
+    )
+    assert faults.renumbered(pl.Series([4, 5])).listed["row"].to_list() == [None, 5]

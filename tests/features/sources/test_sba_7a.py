@@ -34,12 +34,13 @@ def test_a_file_as_published(tmp_path: Path, name: str) -> None:
     result = sba_7a.read(written(tmp_path, PUBLISHED, name))
     assert dict(result.account.rows()) == {
         "read": 6,
-        "charged off without a ChgOffDate": 1,
         "no MIS_Status": 1,
         "not charged off: P I F": 1,
-        "kept": 3,
+        "kept": 4,
     }
-    tape = result.tape
+    undated = result.tape.filter(pl.col("snapshot_date").is_null())
+    assert undated["package_id"].to_list() == ["SBA-undated"]
+    tape = result.tape.filter(pl.col("snapshot_date").is_not_null())
     assert tape["loan_id"].to_list() == ["1000024006", "1000034009", "1000044001"]
     assert tape["snapshot_date"].to_list() == [date(1991, 6, 24)] + [date(2011, 3, 30)] * 2
     # The second has no disbursement date, the third one after its charge-off.
@@ -54,8 +55,9 @@ def test_a_file_as_published(tmp_path: Path, name: str) -> None:
     assert tape["new_business"].to_list() == [True, None, False]
     assert tape["franchise"].to_list() == [False, True, False]
     assert tape["urban_rural"].to_list() == ["urban", "rural", None]
-    net = result.ledger.select(pl.col("gross_amount") - pl.col("cost_amount")).to_series()
-    assert result.ledger["loan_id"].to_list() == ["1000024006", "1000034009"]
+    dated = result.ledger.filter(pl.col("loan_id") != undated["loan_id"][0])
+    net = dated.select(pl.col("gross_amount") - pl.col("cost_amount")).to_series()
+    assert dated["loan_id"].to_list() == ["1000024006", "1000034009"]
     assert net.to_list() == [30_000.0, -20_000.0]
     assert result.ledger["gross_amount"].min() == 0
     assert result.faults.select("row", "field", "value").rows() == [
@@ -97,3 +99,16 @@ def test_missing_columns_are_all_named(tmp_path: Path) -> None:
         SourceError, match=r"ChgOffDate \(nearest: ChargeOffDate\); DisbursementGross"
     ):
         sba_7a.read(written(tmp_path, text))
+
+
+def test_many_late_disbursements_in_a_file_of_many_chunks(tmp_path: Path) -> None:
+    """Polars 2.1 panics in `pl.format` on an empty chunk beside one of several rows."""
+    header, _, first = PUBLISHED.splitlines()[:3]
+    rows = []
+    for number in range(3_000):
+        day = "30-Mar-15" if number in (2_000, 2_001, 2_950) else "31-Jul-71"
+        row = first.replace("1000024006", str(2_000_000_000 + number), 1)
+        rows.append(row.replace("31-Jul-71", day))
+    result = sba_7a.read(written(tmp_path, "\n".join([header, *rows, ""])))
+    late = result.faults.filter(pl.col("field") == "DisbursementDate")
+    assert late["row"].to_list() == [2_001, 2_002, 2_951]
