@@ -8,27 +8,16 @@ import polars as pl
 
 from features.age import CUT_OFF
 from features.exposure import EAD
+from features.horizons import HORIZONS_MONTHS, rate_column
 from features.months import month_number
 from features.pipeline import prepare_tape
 from features.portfolio import Portfolio, PortfolioMeta
 
-HORIZONS_MONTHS: Final = (6, 12, 24, 36, 48, 60)
 ULTIMATE: Final = "recovery_rate_ultimate"
 _CENTS: Final = 100
 _OF_A_CENT: Final = 0.01
 # Discounted cash is summed in ten-thousandths of a cent.
 _PARTS: Final = 10_000
-
-
-def rate_column(horizon_months: int) -> str:
-    """Name of the cumulative net recovery rate at a horizon.
-
-    Examples
-    --------
-    >>> rate_column(6)
-    'recovery_rate_06m'
-    """
-    return f"recovery_rate_{horizon_months:02d}m"
 
 
 def realised_recovery(

@@ -5,8 +5,8 @@ from typing import Final
 
 import polars as pl
 
+from features.horizons import rate_column
 from features.spec import FeatureSpec
-from models.scoring import curve_column
 
 # Dimension of the segment table -> column of the tape it needs.
 DIMENSIONS: Final = {
@@ -58,7 +58,7 @@ def curve_table(
         return pl.DataFrame(schema=schema)
     ead, ultimate = float(scored["ead"].sum()), float(scored["expected_recovery_amount"].sum())
     reached: dict[int | None, float] = {
-        months: float((scored[curve_column(months)] * scored["ead"]).sum())
+        months: float((scored[rate_column(months)] * scored["ead"]).sum())
         for months in horizons_months
     }
     if horizons_months[-1] != ultimate_months:

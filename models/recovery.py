@@ -157,12 +157,14 @@ class RecoveryModel:
             )
         if self.ultimate_months is not None:
             return rate_of(self.score(features, horizon_months), self.link)
-        # One payment at resolution: paid in the share of workouts resolved by then. A forecast
-        # below zero is cost, and stands at every horizon: a curve that fell to it would name cash
-        # that flows back.
+        return self._paid_by(self.recovery_rate(features), horizon_months)
+
+    def _paid_by(self, ultimate: Array, horizon_months: int) -> Array:
+        """Share of a single payment at resolution: that of the workouts resolved by then."""
+        # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
+        # name cash that flows back.
         share = self.resolved_shares[self.horizons_months.index(horizon_months)]
-        rate = self.recovery_rate(features)
-        return np.where(rate > 0, rate * share, rate)
+        return np.where(ultimate > 0, ultimate * share, ultimate)
 
     def recovery_curve(self, features: pl.DataFrame) -> Array:
         """Expected cumulative net recovery rate by horizon, never decreasing.
@@ -172,10 +174,24 @@ class RecoveryModel:
         array, shape (loans, horizons)
             Columns follow `horizons_months`; no columns where outcomes are undated.
         """
+        return self.forecast(features)[1]
+
+    def forecast(self, features: pl.DataFrame) -> tuple[Array, Array]:
+        """Ultimate rate and curve of each loan, worked out once for both.
+
+        Returns
+        -------
+        ultimate : array, shape (loans,)
+            As `recovery_rate`.
+        curve : array, shape (loans, horizons)
+            As `recovery_curve`.
+        """
         if self.ultimate_months is not None:
-            return rate_of(self._scores(features, self.horizons_months), self.link)
-        rates = [self.recovery_rate_at(features, months) for months in self.horizons_months]
-        return np.column_stack(rates) if rates else np.empty((features.height, 0))
+            curve = rate_of(self._scores(features, self.horizons_months), self.link)
+            return curve[:, self.horizons_months.index(self.ultimate_months)], curve
+        ultimate = self.recovery_rate(features)
+        columns = [self._paid_by(ultimate, months) for months in self.horizons_months]
+        return ultimate, np.column_stack(columns) if columns else np.empty((len(ultimate), 0))
 
     def contributions(self, features: pl.DataFrame) -> Contributions:
         """Exact additive explanation of the ultimate rate."""

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.exposure import EAD
+from features.horizons import rate_column
 from features.pipeline import UNSEEN, build_scoring_frame
 from features.spec import FeatureDefinition
 from models.recovery import Contributions, RecoveryModel
@@ -21,17 +22,6 @@ Progress = Callable[[int, int], None]
 BLOCK_LOANS: Final = 50_000
 FACTORS: Final = 5
 NOTHING_OUTSTANDING: Final = "exposure at the cut-off is zero, negative or unknown"
-
-
-def curve_column(horizon_months: int) -> str:
-    """Name of the forecast cumulative net recovery rate at a horizon.
-
-    Examples
-    --------
-    >>> curve_column(6)
-    'recovery_rate_06m'
-    """
-    return f"recovery_rate_{horizon_months:02d}m"
 
 
 def score_loans(
@@ -84,19 +74,13 @@ def score_loans(
 
 
 def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl.DataFrame:
-    curve = model.recovery_curve(block)
-    # Where cash is dated the ultimate is the curve's own end: it is not worked out twice.
-    ultimate = (
-        model.recovery_rate(block)
-        if model.ultimate_months is None
-        else curve[:, model.horizons_months.index(model.ultimate_months)]
-    )
+    ultimate, curve = model.forecast(block)
     forecast = block.select(
         "loan_id",
         ead=EAD,
         recovery_rate=pl.Series(np.ascontiguousarray(ultimate)),
         **{
-            curve_column(months): pl.Series(np.ascontiguousarray(curve[:, place]))
+            rate_column(months): pl.Series(np.ascontiguousarray(curve[:, place]))
             for place, months in enumerate(model.horizons_months)
         },
     ).with_columns(

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.targets import HORIZONS_MONTHS, ULTIMATE, rate_column
+from features.horizons import HORIZONS_MONTHS, rate_column
+from features.targets import ULTIMATE
 from models.linear import code_columns, design_matrix
 from models.link import Link
 from models.recovery import HORIZON

@@ -10,7 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.exposure import EAD
-from features.targets import ULTIMATE, rate_column
+from features.horizons import HORIZONS_MONTHS, rate_column
+from features.targets import ULTIMATE
 from models import baselines
 from models.chain_ladder import age_to_age_factors, developed
 from models.linear import code_columns, design_matrix
@@ -145,7 +146,7 @@ def _chain_ladder(train: TrainingSet, test: TrainingSet, horizon_months: int) ->
 
     A class too thin to be developed takes the rate of all classes together.
     """
-    horizons = [h for h in (6, 12, 24, 36, 48, 60) if h <= horizon_months]
+    horizons = [h for h in HORIZONS_MONTHS if h <= horizon_months]
     segments = _segments(train)
     overall = _developed_rate(train, horizons)
     rates = {}

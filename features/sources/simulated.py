@@ -31,6 +31,7 @@ import polars as pl
 import tomli_w
 
 from features.errors import PortfolioError, SourceError
+from features.horizons import HORIZONS_MONTHS
 from features.portfolio import OWN_FILES, PortfolioMeta, write_portfolio
 from features.replacing import replacing_folder
 from features.sources.simulated_calibration import calibrate
@@ -38,7 +39,6 @@ from features.sources.simulated_cash import LATE_SHARE, draw_workouts
 from features.sources.simulated_effects import Calibration, draw_block, logistic
 from features.sources.simulated_facts import (
     FIRST_YEAR,
-    HORIZONS_MONTHS,
     LEVELS,
     SEGMENTS,
     WORKOUT_MONTHS,

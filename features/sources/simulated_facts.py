@@ -11,7 +11,6 @@ import numpy as np
 
 FIRST_YEAR: Final = 2015
 YEARS: Final = 10
-HORIZONS_MONTHS: Final = (6, 12, 24, 36, 48, 60)
 WORKOUT_MONTHS: Final = 60
 
 # A segment is an asset class, split by security where published levels differ by it.

@@ -9,8 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from features.horizons import HORIZONS_MONTHS
 from features.ledger import ROUTES
-from features.sources.simulated_facts import HORIZONS_MONTHS, WORKOUT_MONTHS
+from features.sources.simulated_facts import WORKOUT_MONTHS
 from features.sources.simulated_types import Floats
 
 # Cumulative share of a route's cash by 6, 12, 24, 36, 48, 60 months; evenly spread in between.

@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 
+from features.horizons import HORIZONS_MONTHS
 from features.ledger import ROUTES
 from features.sources.simulated_calibration import mean_over_shocks
 from features.sources.simulated_collateral import IN_SUIT, JUDGED
 from features.sources.simulated_effects import Calibration, link_effects, logistic, shock_effects
 from features.sources.simulated_facts import (
-    HORIZONS_MONTHS,
     SEGMENT_CLASS,
     SEGMENT_SECURED,
     SEGMENTS,

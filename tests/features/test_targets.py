@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.horizons import HORIZONS_MONTHS, rate_column
 from features.portfolio import Portfolio, PortfolioMeta, RecoveryTiming
-from features.targets import HORIZONS_MONTHS, rate_column, realised_recovery
+from features.targets import realised_recovery
 
 CUT_OFF = date(2020, 1, 31)
 OBSERVED = date(2025, 12, 31)

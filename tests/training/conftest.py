@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.horizons import HORIZONS_MONTHS, rate_column
 from features.portfolio import PortfolioMeta
 from features.spec import FeatureDefinition, FeatureSpec
-from features.targets import HORIZONS_MONTHS, rate_column
 from training.dataset import TrainingSet
 
 

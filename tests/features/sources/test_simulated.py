@@ -13,6 +13,7 @@ import pytest
 
 from features.check import check_portfolio
 from features.errors import PortfolioError, SourceError
+from features.horizons import HORIZONS_MONTHS
 from features.portfolio import read_portfolio
 from features.sources.simulated import simulate
 from features.sources.simulated_calibration import calibrate
@@ -20,7 +21,6 @@ from features.sources.simulated_cash import draw_workouts
 from features.sources.simulated_effects import draw_block, logistic
 from features.sources.simulated_facts import (
     FIRST_YEAR,
-    HORIZONS_MONTHS,
     LEVELS,
     PUBLISHED,
     SEGMENTS,
