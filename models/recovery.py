@@ -174,6 +174,9 @@ class RecoveryModel:
         array, shape (loans, horizons)
             Columns follow `horizons_months`; no columns where outcomes are undated.
         """
+        # Undated outcomes have no curve: nothing is worked out for it.
+        if not self.horizons_months:
+            return np.empty((features.height, 0))
         return self.forecast(features)[1]
 
     def forecast(self, features: pl.DataFrame) -> tuple[Array, Array]:
