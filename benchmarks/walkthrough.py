@@ -139,11 +139,9 @@ def _features(model: RecoveryModel, frame: pl.DataFrame) -> str:
 
 
 def _score(model: RecoveryModel, frame: pl.DataFrame) -> str:
-    at_end = frame.with_columns(pl.lit(float(model.ultimate_months or 0)).alias("horizon_months"))
-    linear = float(model.linear.score(at_end)[0])
-    trees = float(model.trees.score(tree_matrix(at_end, model.inputs))[0])
+    linear = float(model.linear.score(frame)[0])
+    trees = float(model.trees.score(tree_matrix(frame, model.spec.names))[0])
     score = float(model.score(frame)[0])
-    level = model.level + model.timing_levels[-1]
     rate = float(model.recovery_rate(frame)[0])
     formula = "1 / (1 + exp(-score))" if model.link == "logit" else "the score itself"
     return f"""## 4. Features to score
@@ -152,7 +150,7 @@ At {model.ultimate_months} months, the end of a workout:
 
 | part | value |
 |---|---:|
-| level at {model.ultimate_months} months | {level:.6f} |
+| level | {model.level:.6f} |
 | linear part, weight {model.linear_weight:g} | {linear:.6f} |
 | mean of {len(model.trees.texts)} boosters, weight {model.tree_weight:g} | {trees:.6f} |
 | score = level + {model.linear_weight:g} x linear + {model.tree_weight:g} x trees | {score:.6f} |

@@ -28,6 +28,7 @@ FEATURES = (
         "exposure and prior liens over the appraised value",
         "债权及在先债权与评估值之比",
         "ratio",
+        direction=-1,
     ),
     Feature(
         "appraised_value",
@@ -54,6 +55,7 @@ FEATURES = (
         pl.col("lien_rank").cast(pl.Float64),
         "rank of the lien",
         "抵押顺位",
+        direction=-1,
     ),
     Feature(
         "mortgage_registered",

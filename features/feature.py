@@ -5,7 +5,7 @@ from typing import Literal
 
 import polars as pl
 
-from features.portfolio import FeatureGroup
+from features.portfolio import Direction, FeatureGroup
 
 FeatureKind = Literal["number", "ordered", "category", "flag"]
 
@@ -33,6 +33,8 @@ class Feature:
         Unit of a number: months, days, years, currency, ratio, points.
     levels : tuple of str, optional
         Fixed vocabulary. A category without one takes its vocabulary from the training tape.
+    direction : {-1, 0, 1}
+        Held by every fit where economics is sure of it; 0 leaves it to the data.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Feature:
     meaning_zh: str
     unit: str = ""
     levels: tuple[str, ...] = ()
+    direction: Direction = 0
 
 
 def ratio(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:

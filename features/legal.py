@@ -45,6 +45,7 @@ FEATURES = (
         pl.col("seizure_rank").cast(pl.Float64),
         "rank of the seizure (1 is first)",
         "查封顺位",
+        direction=-1,
     ),
     Feature(
         "auction_round",

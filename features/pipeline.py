@@ -206,6 +206,7 @@ def _definitions(extra_fields: tuple[ExtraField, ...]) -> list[FeatureDefinition
             kind=f.kind,
             unit=f.unit,
             levels=f.levels,
+            direction=f.direction,
             meaning_en=f.meaning_en,
             meaning_zh=f.meaning_zh,
         )
@@ -218,6 +219,7 @@ def _definitions(extra_fields: tuple[ExtraField, ...]) -> list[FeatureDefinition
             kind="ordered" if x.ordered else x.type,
             unit=x.unit,
             levels=x.levels,
+            direction=x.direction,
             meaning_en=x.meaning_en,
             meaning_zh=x.meaning_zh,
         )

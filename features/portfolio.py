@@ -26,6 +26,8 @@ RecoveryBasis = Literal["claim", "principal", "original_amount"]
 RecoveryTiming = Literal["monthly", "resolution", "none"]
 # The person's way of grouping factors; the same names head the reasons of a forecast.
 FeatureGroup = Literal["borrower", "age", "region", "exposure", "payments", "collateral", "legal"]
+# -1: a higher value, all else equal, never means a higher expected recovery; 1: never a lower one.
+Direction = Literal[-1, 0, 1]
 
 
 class ExtraField(BaseModel):
@@ -47,6 +49,9 @@ class ExtraField(BaseModel):
         The factor group it is explained under.
     unit : str
         Unit of a number.
+    direction : {-1, 0, 1}
+        -1 where a higher value (a later level) surely means no higher a recovery, all else equal;
+        1 where no lower. Held by every fit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +64,7 @@ class ExtraField(BaseModel):
     meaning_zh: Annotated[str, Field(min_length=1)]
     group: FeatureGroup = "borrower"
     unit: str = ""
+    direction: Direction = 0
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Self:
@@ -71,6 +77,11 @@ class ExtraField(BaseModel):
             )
         if len(set(self.levels)) != len(self.levels):
             raise ValueError(f"extra field {self.name!r} repeats a level: list each once")
+        if self.direction and self.type == "category" and not self.ordered:
+            raise ValueError(
+                f"extra field {self.name!r} has a direction, but its levels have no order: leave"
+                " direction out, or give ordered = true and the levels in order"
+            )
         return self
 
     @property

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 from features.errors import SpecError
 from features.feature import FeatureKind
-from features.portfolio import ExtraField, FeatureGroup, RecoveryBasis
+from features.portfolio import Direction, ExtraField, FeatureGroup, RecoveryBasis
 
 
 class FeatureDefinition(BaseModel):
-    """One column of the feature frame: name, type, unit, vocabulary and meaning."""
+    """One column of the feature frame: name, type, unit, vocabulary, direction and meaning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,6 +22,7 @@ class FeatureDefinition(BaseModel):
     kind: FeatureKind
     unit: str
     levels: tuple[str, ...]
+    direction: Direction = 0
     meaning_en: str
     meaning_zh: str
 
@@ -60,6 +61,11 @@ class FeatureSpec(BaseModel):
     def categories(self) -> list[str]:
         """Names of the unordered categorical features."""
         return [d.name for d in self.definitions if d.kind == "category"]
+
+    @property
+    def directions(self) -> dict[str, int]:
+        """Features whose effect on the expected recovery has a sure sign, -1 or 1, by name."""
+        return {d.name: d.direction for d in self.definitions if d.direction}
 
     def definition(self, name: str) -> FeatureDefinition:
         """Definition of one feature.

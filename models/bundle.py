@@ -4,9 +4,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from features.pipeline import formula_hash
 from features.portfolio import PortfolioMeta
@@ -14,11 +14,14 @@ from features.replacing import replacing_folder
 from features.spec import FeatureSpec
 from models.errors import BundleError
 from models.linear import LinearPart
-from models.recovery import RecoveryModel
+from models.recovery import RecoveryModel, Timing
 from models.trees import TreePart
 
 MANIFEST: Final = "manifest.json"
 OWN_FILES: Final = (MANIFEST, "booster_*.txt")
+_TIMING: Final[TypeAdapter[Timing | None]] = TypeAdapter(
+    Annotated[Timing, Field(discriminator="kind")] | None
+)
 
 
 class Provenance(BaseModel):
@@ -96,13 +99,10 @@ def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
         "formula_hash": formula_hash(model.spec),
         "link": model.link,
         "level": model.level,
-        "timing_levels": list(model.timing_levels),
         "linear": model.linear.model_dump(mode="json"),
         "linear_weight": model.linear_weight,
         "tree_weight": model.tree_weight,
-        "horizons_months": list(model.horizons_months),
-        "ultimate_months": model.ultimate_months,
-        "resolved_shares": list(model.resolved_shares),
+        "timing": None if model.timing is None else model.timing.model_dump(mode="json"),
         "portfolio": bundle.portfolio.model_dump(mode="json"),
         "provenance": bundle.provenance.model_dump(mode="json"),
         "accuracy": bundle.accuracy,
@@ -156,19 +156,15 @@ def read_bundle(folder: Path) -> Bundle:
             raise BundleError(f"{path}: altered since training; restore it or train again")
         texts = tuple(_checked_text(folder, n, h) for n, h in sorted(manifest["files"].items()))
         spec = FeatureSpec.model_validate(manifest["spec"])
-        ultimate = manifest["ultimate_months"]
         model = RecoveryModel(
             spec=spec,
             link=manifest["link"],
             level=manifest["level"],
-            timing_levels=tuple(manifest["timing_levels"]),
             linear=LinearPart.model_validate(manifest["linear"]),
             linear_weight=manifest["linear_weight"],
             trees=TreePart(texts),
             tree_weight=manifest["tree_weight"],
-            horizons_months=tuple(manifest["horizons_months"]),
-            ultimate_months=ultimate,
-            resolved_shares=tuple(manifest["resolved_shares"]),
+            timing=_TIMING.validate_python(manifest["timing"]),
         )
         bundle = Bundle(
             model=model,

@@ -23,15 +23,13 @@ class CodedColumn(BaseModel):
     ----------
     feature : str
         Feature it is made from.
-    code : {"rank", "missing", "level", "step"}
+    code : {"rank", "missing", "level"}
         `rank` is the place among the knots, 0 to 1, a half where missing; `missing` is 1 where the
-        feature is missing; `level` is 1 in that level of a category; `step` is 1 from `threshold`.
+        feature is missing; `level` is 1 in that level of a category.
     knots : tuple of float
         The distinct percentiles of a rank, rising.
     level : str
         Level of a category.
-    threshold : float
-        Where a step rises.
     mean, scale : float
         Centre and scale of the coded column, from the training data.
     weight : float
@@ -41,10 +39,9 @@ class CodedColumn(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     feature: str
-    code: Literal["rank", "missing", "level", "step"]
+    code: Literal["rank", "missing", "level"]
     knots: tuple[float, ...] = ()
     level: str = ""
-    threshold: float = 0.0
     mean: float = 0.0
     scale: float = 1.0
     weight: float = 0.0
@@ -58,8 +55,6 @@ class CodedColumn(BaseModel):
             matches = column.cast(pl.String) == self.level
             return matches.fill_null(False).to_numpy().astype(np.float64)
         values = column.cast(pl.Float64).to_numpy()
-        if self.code == "step":
-            return (values >= self.threshold).astype(np.float64)
         ranks = np.interp(values, self.knots, np.linspace(0, 1, len(self.knots)))
         return np.where(np.isnan(values), 0.5, ranks)
 
@@ -101,11 +96,6 @@ class LinearPart(BaseModel):
                 result[:, place[column.feature]] += column.weight * column.centred(frame)
         return result
 
-    def only(self, names: list[str]) -> "LinearPart":
-        """Return the part that reads the named features, with the whole intercept."""
-        chosen = tuple(column for column in self.columns if column.feature in names)
-        return self.model_copy(update={"columns": chosen})
-
     def score(self, frame: pl.DataFrame) -> Array:
         """Score of each loan, shape (loans,)."""
         return self.intercept + sum(
@@ -132,17 +122,6 @@ def code_columns(frame: pl.DataFrame, spec: FeatureSpec) -> tuple[CodedColumn, .
         if frame[name].null_count():
             wanted.append(CodedColumn(feature=name, code="missing"))
     return _centred(frame, wanted)
-
-
-def horizon_columns(
-    frame: pl.DataFrame, feature: str, horizons_months: tuple[int, ...]
-) -> tuple[CodedColumn, ...]:
-    """Steps that rise at each horizon after the first: with weights >= 0 the score never falls."""
-    steps = [
-        CodedColumn(feature=feature, code="step", threshold=float(months))
-        for months in horizons_months[1:]
-    ]
-    return _centred(frame, steps)
 
 
 def _centred(frame: pl.DataFrame, wanted: list[CodedColumn]) -> tuple[CodedColumn, ...]:

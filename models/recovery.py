@@ -1,24 +1,27 @@
 """The recovery model: one additive score of a linear and a tree part, brought to a rate by a link.
 
 The score is ``level + linear_weight * linear(x) + tree_weight * mean(trees(x))``. It is additive in
-the features, so the explanation of the whole is exact whatever the mixture.
+the features, so the explanation of the whole is exact whatever the mixture. It says how much comes
+in the end; when it comes is the share of it due by each horizon, which the timing says.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from features.spec import FeatureSpec
+from models.development import DevelopmentPattern
 from models.errors import ScoringError
 from models.linear import LinearPart
 from models.link import Link, rate_of, rate_points
+from models.resolution import ResolutionModel
 from models.trees import TreePart, tree_matrix
 
 Array = NDArray[np.float64]
-HORIZON: Final = "horizon_months"
+# Dated cash flows develop; a workout that ends in one payment resolves.
+Timing = DevelopmentPattern | ResolutionModel
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Contributions:
     names : tuple of str
         Features.
     base_score : array, shape (loans,)
-        Score before any feature; with dated cash it includes the time allowed.
+        Score before any feature.
     scores : array, shape (loans, features)
         Contributions on the score scale: `base_score + scores.sum(axis=1)` is the score.
     base_rate : array, shape (loans,)
@@ -58,21 +61,14 @@ class RecoveryModel:
         From score to rate.
     level : float
         Constant of the score.
-    timing_levels : tuple of float
-        Dated cash flows: what each horizon adds to the level, never falling.
     linear : LinearPart
         Ridge on coded features.
     linear_weight, tree_weight : float
         Weights of the two parts on the score scale.
     trees : TreePart
         Boosters.
-    horizons_months : tuple of int
-        Months at which the curve is forecast; empty where outcomes are undated.
-    ultimate_months : int, optional
-        Dated cash flows: the horizon that counts as ultimate, at which the score is read. None
-        where the score is of the ultimate itself.
-    resolved_shares : tuple of float
-        Single-payment workouts: share of workouts resolved by each horizon.
+    timing : DevelopmentPattern or ResolutionModel, optional
+        When the ultimate comes; None where outcomes are undated.
     """
 
     spec: FeatureSpec
@@ -82,61 +78,34 @@ class RecoveryModel:
     linear_weight: float
     trees: TreePart
     tree_weight: float
-    horizons_months: tuple[int, ...] = ()
-    ultimate_months: int | None = None
-    resolved_shares: tuple[float, ...] = ()
-    timing_levels: tuple[float, ...] = ()
+    timing: Timing | None = None
 
     @property
-    def inputs(self) -> list[str]:
-        """Columns the score reads: the features, and the horizon where cash is dated."""
-        return self.spec.names if self.ultimate_months is None else [*self.spec.names, HORIZON]
+    def horizons_months(self) -> tuple[int, ...]:
+        """Months after the cut-off at which the curve is told; empty where outcomes are undated."""
+        return () if self.timing is None else self.timing.horizons_months
 
-    def score(self, features: pl.DataFrame, horizon_months: int | None = None) -> Array:
-        """Score of each loan, at a horizon where cash is dated.
+    @property
+    def ultimate_months(self) -> int | None:
+        """Horizon that counts as ultimate, where cash is dated."""
+        return self.timing.ultimate_months if isinstance(self.timing, DevelopmentPattern) else None
+
+    def score(self, features: pl.DataFrame) -> Array:
+        """Score of each loan's ultimate rate, shape (loans,).
 
         Parameters
         ----------
         features : polars.DataFrame
             From `features.pipeline.build_features` with this model's `spec`.
-        horizon_months : int, optional
-            Months after the cut-off; by default the ultimate.
-
-        Returns
-        -------
-        array, shape (loans,)
         """
-        months = self.ultimate_months if horizon_months is None else horizon_months
-        return self._scores(features, (months,))[:, 0]
-
-    def _scores(self, features: pl.DataFrame, horizons: tuple[int | None, ...]) -> Array:
-        """Scores at several horizons, shape (loans, horizons); what does not move is read once."""
-        scores = np.tile([self._level_at(months) for months in horizons], (features.height, 1))
+        score = np.full(features.height, self.level)
         # A part without weight is not worth its time.
         if self.linear_weight:
-            own = self.linear.only(self.spec.names).score(features)
-            for place, months in enumerate(horizons):
-                scores[:, place] += self.linear_weight * (own + self._linear_step(months))
+            score += self.linear_weight * self.linear.score(features)
         if self.tree_weight:
-            matrix = tree_matrix(self._at(features, horizons[0]), self.inputs)
-            for place, months in enumerate(horizons):
-                if self.ultimate_months is not None:
-                    matrix[:, -1] = months
-                scores[:, place] += self.tree_weight * self.trees.score(matrix)
-        return scores
-
-    def _level_at(self, horizon_months: int | None) -> float:
-        if self.ultimate_months is None or horizon_months is None:
-            return self.level
-        return self.level + self.timing_levels[self.horizons_months.index(horizon_months)]
-
-    def _linear_step(self, horizon_months: int | None) -> float:
-        """What the time allowed adds to the linear score, the same for every loan."""
-        if self.ultimate_months is None:
-            return 0.0
-        time = pl.DataFrame({HORIZON: [horizon_months]}, schema={HORIZON: pl.Float64})
-        steps = self.linear.only([HORIZON])
-        return float(steps.score(time)[0]) - steps.intercept
+            matrix = tree_matrix(features, self.spec.names)
+            score += self.tree_weight * self.trees.score(matrix)
+        return score
 
     def recovery_rate(self, features: pl.DataFrame) -> Array:
         """Expected ultimate net recovery rate, fraction of EAD, shape (loans,)."""
@@ -155,16 +124,7 @@ class RecoveryModel:
                 f"the curve has no month {horizon_months}; it has"
                 f" {', '.join(map(str, self.horizons_months)) or 'none: outcomes are undated'}"
             )
-        if self.ultimate_months is not None:
-            return rate_of(self.score(features, horizon_months), self.link)
-        return self._paid_by(self.recovery_rate(features), horizon_months)
-
-    def _paid_by(self, ultimate: Array, horizon_months: int) -> Array:
-        """Share of a single payment at resolution: that of the workouts resolved by then."""
-        # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
-        # name cash that flows back.
-        share = self.resolved_shares[self.horizons_months.index(horizon_months)]
-        return np.where(ultimate > 0, ultimate * share, ultimate)
+        return self.recovery_curve(features)[:, self.horizons_months.index(horizon_months)]
 
     def recovery_curve(self, features: pl.DataFrame) -> Array:
         """Expected cumulative net recovery rate by horizon, never decreasing.
@@ -175,9 +135,7 @@ class RecoveryModel:
             Columns follow `horizons_months`; no columns where outcomes are undated.
         """
         # Undated outcomes have no curve: nothing is worked out for it.
-        if not self.horizons_months:
-            return np.empty((features.height, 0))
-        return self.forecast(features)[1]
+        return self.forecast(features)[1] if self.timing else np.empty((features.height, 0))
 
     def forecast(self, features: pl.DataFrame) -> tuple[Array, Array]:
         """Ultimate rate and curve of each loan, worked out once for both.
@@ -189,34 +147,25 @@ class RecoveryModel:
         curve : array, shape (loans, horizons)
             As `recovery_curve`.
         """
-        if self.ultimate_months is not None:
-            curve = rate_of(self._scores(features, self.horizons_months), self.link)
-            return curve[:, self.horizons_months.index(self.ultimate_months)], curve
         ultimate = self.recovery_rate(features)
-        columns = [self._paid_by(ultimate, months) for months in self.horizons_months]
-        return ultimate, np.column_stack(columns) if columns else np.empty((len(ultimate), 0))
+        if self.timing is None:
+            return ultimate, np.empty((features.height, 0))
+        whole = ultimate[:, None]
+        # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
+        # name cash that flows back.
+        return ultimate, np.where(whole > 0, whole * self.timing.shares(features), whole)
 
     def contributions(self, features: pl.DataFrame) -> Contributions:
         """Exact additive explanation of the ultimate rate."""
-        frame = self._at(features, None)
-        linear = self.linear.contributions(frame, self.inputs) * self.linear_weight
-        trees = self.trees.contributions(tree_matrix(frame, self.inputs)) * self.tree_weight
-        together = linear + trees[:, :-1]
-        count = len(self.spec.names)
-        base = self._level_at(self.ultimate_months) + trees[:, -1]
-        base = base + self.linear_weight * self.linear.intercept
-        base = base + together[:, count:].sum(axis=1)
-        scores = together[:, :count]
+        names = self.spec.names
+        linear = self.linear.contributions(features, names) * self.linear_weight
+        trees = self.trees.contributions(tree_matrix(features, names)) * self.tree_weight
+        scores = linear + trees[:, :-1]
+        base = self.level + self.linear_weight * self.linear.intercept + trees[:, -1]
         return Contributions(
-            names=tuple(self.spec.names),
+            names=tuple(names),
             base_score=base,
             scores=scores,
             base_rate=rate_of(base, self.link),
             rate_points=rate_points(scores, base, self.link),
         )
-
-    def _at(self, features: pl.DataFrame, horizon_months: int | None) -> pl.DataFrame:
-        if self.ultimate_months is None:
-            return features
-        months = self.ultimate_months if horizon_months is None else horizon_months
-        return features.with_columns(pl.lit(float(months)).alias(HORIZON))

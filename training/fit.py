@@ -1,23 +1,28 @@
 """Fitting the recovery model: a ridge and a bag of boosters on one scale, levelled to the data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from sklearn.isotonic import IsotonicRegression
+from scipy.special import logit
+from threadpoolctl import threadpool_limits
 
-from models.linear import code_columns, design_matrix, horizon_columns
+from features.spec import FeatureSpec
+from models.linear import code_columns, design_matrix
 from models.link import Link, rate_of
-from models.recovery import HORIZON, RecoveryModel
+from models.recovery import RecoveryModel
 from models.trees import TreePart, tree_matrix
-from training.cells import Cells, labelled_cells
 from training.dataset import TrainingSet
 from training.errors import TrainingError
+from training.labels import Labels, labels_of
+from training.likelihood import pull
 from training.linear_fit import evidence_ridge, fit_linear
-from training.settings import PRESETS, FitSettings, Preset, TreeSettings
+from training.settings import PRESETS, FitSettings, TreeSettings
 
 Array = NDArray[np.float64]
 # Below this many rows a second thread costs more than it brings.
@@ -42,6 +47,15 @@ def fit_recovery(data: TrainingSet, settings: FitSettings) -> RecoveryModel:
     return fit_candidates(data, [settings])[settings]
 
 
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    # Sums split between threads round in another way for every number of them; the same data must
+    # give the same model on every machine.
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+@_one_blas_thread()
 def fit_candidates(
     data: TrainingSet, candidates: Sequence[FitSettings]
 ) -> Mapping[FitSettings, RecoveryModel]:
@@ -51,70 +65,54 @@ def fit_candidates(
     """
     first = candidates[0]
     # Bagging draws rows by their place: in order of loans, the order of the tape changes nothing.
-    cells = labelled_cells(data.by_loan(), first.half_life_years)
-    if np.ptp(cells.rate) == 0:
+    labels = labels_of(data.by_loan(), first.half_life_years)
+    if np.ptp(labels.rate) == 0:
         raise TrainingError(
-            f"every known outcome is {cells.rate[0]:g}: there is nothing to learn; check the ledger"
+            f"every known outcome is {labels.rate[0]:g}: there is nothing to learn; check the"
+            " ledger"
         )
-    link = first.link or cells.link
-    # The fractional logit needs labels in [0, 1]. The few outside (`Cells.link`) are moved to the
+    link = first.link or labels.link
+    # The fractional logit needs labels in [0, 1]. The few outside (`Labels.link`) are moved to the
     # bound for the fit alone, and the level below restores the unclipped mean.
-    label = np.clip(cells.rate, 0.0, 1.0) if link == "logit" else cells.rate
-    columns = code_columns(cells.frame, data.spec)
-    if HORIZON in cells.names:
-        columns += horizon_columns(cells.frame, HORIZON, cells.horizons_months)
-    design = design_matrix(cells.frame, columns)
-    ridge = evidence_ridge(design, label, cells.weight)
-    linear = fit_linear(columns, design, label, cells.weight, link, ridge)
-    matrix = tree_matrix(cells.frame, cells.names)
+    rate = np.clip(labels.rate, 0.0, 1.0) if link == "logit" else labels.rate
+    columns = code_columns(labels.features, data.spec)
+    design = design_matrix(labels.features, columns)
+    ridge = evidence_ridge(design, rate, labels.weight)
+    linear = fit_linear(
+        columns, design, rate, labels.weight, link, ridge, labels.share, data.spec.directions
+    )
+    matrix = tree_matrix(labels.features, data.spec.names)
+    target = _Target(rate, labels.share, labels.weight, link)
     trees = {
-        preset: _fit_trees(matrix, cells, data.spec.categories, label, link, preset, first.seed)
+        preset: _fit_trees(matrix, data.spec, target, PRESETS[preset], first.seed)
         for preset in dict.fromkeys(candidate.trees for candidate in candidates)
     }
-    linear_score = linear.score(cells.frame)
+    linear_score = linear.score(labels.features)
     tree_scores = {preset: part.score(matrix) for preset, part in trees.items()}
-    dated = cells.ultimate_months is not None
     models = {}
     for candidate in candidates:
         weight = candidate.linear_weight
         score = weight * linear_score + (1 - weight) * tree_scores[candidate.trees]
-        levels = _levels(score, cells, link)
         models[candidate] = RecoveryModel(
             spec=data.spec,
             link=link,
-            level=levels[0],
-            timing_levels=tuple(level - levels[0] for level in levels) if dated else (),
+            level=_level(score, labels, link),
             linear=linear,
             linear_weight=weight,
             trees=trees[candidate.trees],
             tree_weight=1 - weight,
-            horizons_months=cells.horizons_months,
-            ultimate_months=cells.ultimate_months,
-            resolved_shares=cells.resolved_shares,
+            timing=labels.timing,
         )
     return models
 
 
-def _levels(score: Array, cells: Cells, link: Link) -> list[float]:
-    """Level at each horizon, never falling; one level where no cash is dated."""
-    if cells.ultimate_months is None:
-        return [_level(score, cells.rate, cells.weight, link)]
-    horizons = cells.frame[HORIZON].to_numpy()
-    at = [horizons == months for months in cells.horizons_months]
-    levels = [_level(score[rows], cells.rate[rows], cells.weight[rows], link) for rows in at]
-    # A level that fell would let a curve fall: neighbours that would are pooled.
-    rising = IsotonicRegression().fit_transform(
-        np.arange(len(at)), levels, sample_weight=[cells.weight[rows].sum() for rows in at]
-    )
-    return [float(level) for level in rising]
-
-
-def _level(score: Array, rate: Array, weight: Array, link: Link) -> float:
+def _level(score: Array, labels: Labels, link: Link) -> float:
     """Shift of the score that makes the mean forecast the mean realised rate of the fit."""
-    mean = float(np.average(rate, weights=weight))
+    mean = float(np.average(labels.rate, weights=labels.weight))
 
     def excess(shift: float) -> float:
-        return float(np.average(rate_of(score + shift, link), weights=weight)) - mean
+        due = labels.share * rate_of(score + shift, link)
+        return float(np.average(due, weights=labels.weight)) - mean
 
     reach = 20.0
     if excess(-reach) >= 0 or excess(reach) <= 0:
@@ -123,31 +121,42 @@ def _level(score: Array, rate: Array, weight: Array, link: Link) -> float:
     return float(brentq(excess, -reach, reach, xtol=1e-12))
 
 
+@dataclass(frozen=True)
+class _Target:
+    """What the trees are fitted to; see `training.likelihood`."""
+
+    rate: Array
+    share: Array
+    weight: Array
+    link: Link
+
+    def start(self) -> float:
+        """Score of the mean, from which the trees start."""
+        mean = np.average(self.rate, weights=self.weight)
+        mean /= np.average(self.share, weights=self.weight)
+        return float(mean if self.link == "identity" else logit(np.clip(mean, 1e-6, 1 - 1e-6)))
+
+    def objective(self, score: Array, _: lgb.Dataset) -> tuple[Array, Array]:
+        """Gradient and curvature of each row, for LightGBM."""
+        gradient, curvature = pull(score, self.rate, self.share, self.link)
+        return self.weight * gradient, self.weight * curvature
+
+
 def _fit_trees(
-    matrix: Array,
-    cells: Cells,
-    categories: list[str],
-    label: Array,
-    link: Link,
-    preset: Preset,
-    seed: int,
+    matrix: Array, spec: FeatureSpec, target: _Target, settings: TreeSettings, seed: int
 ) -> TreePart:
-    """Bag of boosters on different seeds; cumulative recovery never falls with the horizon."""
-    settings = PRESETS[preset]
-    # A loan stands in as many rows as it has horizons; leaves are sized in loans.
-    copies = max(len(cells.horizons_months), 1) if HORIZON in cells.names else 1
+    """Bag of boosters on different seeds."""
     data = lgb.Dataset(
         matrix,
-        label=label,
-        weight=cells.weight,
-        feature_name=cells.names,
-        categorical_feature=categories,
+        label=target.rate,
+        init_score=np.full(len(matrix), target.start()),
+        feature_name=spec.names,
+        categorical_feature=spec.categories,
         free_raw_data=False,
     )
-    parameters = {
-        **_parameters(settings, link),
-        "min_data_in_leaf": settings.min_data_in_leaf * copies,
-        "monotone_constraints": [int(name == HORIZON) for name in cells.names],
+    parameters = _parameters(settings) | {
+        "objective": target.objective,
+        "monotone_constraints": [spec.directions.get(name, 0) for name in spec.names],
     }
     if len(matrix) < _ROWS_FOR_THREADS:
         parameters["num_threads"] = 1
@@ -158,9 +167,8 @@ def _fit_trees(
     return TreePart(texts)
 
 
-def _parameters(settings: TreeSettings, link: Link) -> dict[str, object]:
+def _parameters(settings: TreeSettings) -> dict[str, object]:
     return {
-        "objective": "regression" if link == "identity" else "cross_entropy",
         "learning_rate": settings.learning_rate,
         "max_depth": settings.max_depth,
         "num_leaves": settings.num_leaves,

@@ -10,9 +10,9 @@ from features.age import CUT_OFF
 from features.pipeline import learn_spec
 from features.portfolio import Portfolio
 from features.targets import ULTIMATE
-from training.cells import MIN_OUTCOMES
 from training.dataset import TrainingSet, VintageBy, training_set
 from training.errors import TrainingError
+from training.labels import MIN_OUTCOMES
 
 # Share of the judged loans that the default split holds out, newest vintages first.
 _HELD_OUT: Final = 0.2

@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.horizons import rate_column
 from features.targets import ULTIMATE
-from models.recovery import HORIZON, RecoveryModel
-from training.cells import MIN_OUTCOMES, known_outcomes, labelled_cells
+from models.recovery import RecoveryModel
 from training.dataset import TrainingSet
 from training.fit import fit_candidates
+from training.labels import MIN_OUTCOMES, known_outcomes
 from training.settings import CANDIDATES, FitSettings, default_settings
 
 Array = NDArray[np.float64]
@@ -52,28 +53,24 @@ def choose(data: TrainingSet) -> Choice:
     """
     errors: dict[FitSettings, list[Array]] = {candidate: [] for candidate in CANDIDATES}
     of_mean: list[Array] = []
-    whose: list[NDArray[np.int64]] = []
     for train, test in _folds(_sample(data.by_loan())):
         models = fit_candidates(train, CANDIDATES)
-        frame, rate = _known_rates(test, models[CANDIDATES[0]].horizons_months)
-        _, earlier = _known_rates(train, models[CANDIDATES[0]].horizons_months)
-        before = 0 if not whose else int(whose[-1].max()) + 1
-        whose.append(before + frame["loan_id"].rank("dense").to_numpy().astype(np.int64) - 1)
+        horizons = models[CANDIDATES[0]].horizons_months
+        judged, rate = _known_rates(test, horizons)
+        _, earlier = _known_rates(train, horizons)
         of_mean.append((rate - earlier.mean()) ** 2)
         for candidate, model in models.items():
-            errors[candidate].append((rate - _forecast(model, frame)) ** 2)
+            errors[candidate].append((rate - _forecast(model, judged)) ** 2)
     standing = default_settings(data.features.height)
     if not of_mean:
         return Choice(standing, [])
-    loans = np.concatenate(whose)
     baseline = np.concatenate(of_mean)
     joined = {candidate: np.concatenate(parts) for candidate, parts in errors.items()}
     simplest = joined[CANDIDATES[0]]
     chosen, best_gain = standing, 0.0
     evidence: list[dict[str, Any]] = []
     for candidate, squared in joined.items():
-        # A loan's horizons err together: the noise of a gain is that between loans.
-        gain = np.bincount(loans, weights=simplest - squared)
+        gain = simplest - squared
         error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
         sigmas = float(gain.mean() / error) if error > 0 else 0.0
         evidence.append(
@@ -89,27 +86,29 @@ def choose(data: TrainingSet) -> Choice:
     return Choice(chosen, evidence)
 
 
-def _known_rates(data: TrainingSet, horizons_months: tuple[int, ...]) -> tuple[pl.DataFrame, Array]:
-    """Realised rates to be judged by: every watched horizon, or the known ultimate outcomes."""
-    if data.meta.recovery_timing == "monthly":
-        cells = labelled_cells(data, CANDIDATES[0].half_life_years)
-        forecast = cells.frame[HORIZON].is_in([float(months) for months in horizons_months])
-        return cells.frame.filter(forecast), cells.rate[forecast.to_numpy()]
-    known = data.outcomes[ULTIMATE].is_not_null()
-    return data.features.filter(known), data.outcomes[ULTIMATE].drop_nulls().to_numpy()
+def _known_rates(data: TrainingSet, horizons_months: tuple[int, ...]) -> tuple[TrainingSet, Array]:
+    """Loans with a rate to be judged by, and that rate.
+
+    With dated cash it is the rate at the last horizon of the curve that the loan was watched for.
+    """
+    if data.meta.recovery_timing != "monthly":
+        known = data.rows(data.outcomes[ULTIMATE].is_not_null())
+        return known, known.outcomes[ULTIMATE].to_numpy()
+    known = data.rows(data.outcomes["observed_months"] >= horizons_months[0])
+    rates = known.outcomes.select(map(rate_column, horizons_months)).to_numpy()
+    return known, rates[np.arange(len(rates)), _last_watched(known, horizons_months)]
 
 
-def _forecast(model: RecoveryModel, frame: pl.DataFrame) -> Array:
-    if model.ultimate_months is None:
-        return model.recovery_rate(frame)
-    forecast = np.empty(frame.height)
-    horizons = frame[HORIZON].to_numpy()
-    for months in model.horizons_months:
-        at = horizons == months
-        if at.any():
-            rows = frame.filter(pl.Series(at))
-            forecast[at] = model.recovery_rate_at(rows, months)
-    return forecast
+def _last_watched(data: TrainingSet, horizons_months: tuple[int, ...]) -> NDArray[np.intp]:
+    watched = data.outcomes["observed_months"].to_numpy()
+    return np.searchsorted(horizons_months, watched, side="right") - 1
+
+
+def _forecast(model: RecoveryModel, judged: TrainingSet) -> Array:
+    ultimate, curve = model.forecast(judged.features)
+    if judged.meta.recovery_timing != "monthly":
+        return ultimate
+    return curve[np.arange(len(curve)), _last_watched(judged, model.horizons_months)]
 
 
 def _sample(data: TrainingSet) -> TrainingSet:

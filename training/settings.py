@@ -46,9 +46,9 @@ PRESETS: Final[dict[Preset, TreeSettings]] = {
         feature_fraction=0.3,
     ),
     "deep": TreeSettings(
-        rounds=300,
-        bags=3,
-        learning_rate=0.06,
+        rounds=100,
+        bags=9,
+        learning_rate=0.1,
         max_depth=7,
         num_leaves=31,
         min_data_in_leaf=20,
@@ -69,7 +69,7 @@ class FitSettings:
     linear_weight : float
         Weight of the linear part in the score, 0 to 1; the trees have the rest.
     link : {"logit", "identity"}, optional
-        Scale of the score; by default the one the rates call for (`training.cells.Cells.link`).
+        Scale of the score; by default the one the rates call for (`training.labels.Labels.link`).
     half_life_years : float
         A vintage this much older than the newest weighs half.
     seed : int

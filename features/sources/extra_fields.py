@@ -1,10 +1,15 @@
 """Short ways to declare the extra fields of a source."""
 
-from features.portfolio import ExtraField, FeatureGroup
+from features.portfolio import Direction, ExtraField, FeatureGroup
 
 
 def number_extra(
-    name: str, meaning_en: str, meaning_zh: str, group: FeatureGroup = "borrower", unit: str = ""
+    name: str,
+    meaning_en: str,
+    meaning_zh: str,
+    group: FeatureGroup = "borrower",
+    unit: str = "",
+    direction: Direction = 0,
 ) -> ExtraField:
     """Declare a number known at the cut-off."""
     return ExtraField(
@@ -14,6 +19,7 @@ def number_extra(
         meaning_zh=meaning_zh,
         group=group,
         unit=unit,
+        direction=direction,
     )
 
 

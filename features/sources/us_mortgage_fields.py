@@ -6,7 +6,12 @@ from features.sources.extra_fields import category_extra, flag_extra, number_ext
 
 EXTRA_FIELDS: Final = (
     number_extra(
-        "ltv_at_default", "Loan to indexed value at default", "违约时贷款价值比", "collateral", "%"
+        "ltv_at_default",
+        "Loan to indexed value at default",
+        "违约时贷款价值比",
+        "collateral",
+        "%",
+        direction=-1,
     ),
     number_extra(
         "ltv_at_origination", "Loan to value at origination", "发放时贷款价值比", "collateral", "%"

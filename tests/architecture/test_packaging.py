@@ -112,7 +112,7 @@ def test_the_wheel_installs_the_command(wheel: ZipFile) -> None:
 
 
 def test_the_lock_names_no_index_and_no_address(lock: str) -> None:
-    assert not re.search(r"://|http|^\s*-", lock.replace("    --hash=sha256:", ""), re.MULTILINE)
+    assert not re.search(r"://|https?:|^\s*-", lock.replace("    --hash=sha256:", ""), re.MULTILINE)
 
 
 def test_every_pin_in_the_lock_has_a_hash(lock: str) -> None:

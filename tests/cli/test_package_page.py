@@ -177,7 +177,7 @@ def test_a_package_with_little_known_still_has_its_page(
     tape = portfolio.tape.collect().drop(
         "five_category", "legal_stage", "written_off", "interest_outstanding"
     )
-    undated = replace(bundle.model, horizons_months=(), ultimate_months=None)
+    undated = replace(bundle.model, timing=None)
     meta = portfolio.meta.model_copy(update={"currency": "USD"})
     valuation = value_package(plain, tape, undated, meta)
     words = Page(render_page(valuation, replace(bundle, accuracy=[]))).words

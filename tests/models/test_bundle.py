@@ -206,7 +206,7 @@ def test_undated_models_survive_the_round_trip(
     toy: Callable[..., RecoveryModel], frame: pl.DataFrame, tmp_path: Path, bundle: Bundle
 ) -> None:
     # The toy's features are none of the pipeline's: only those of extra fields and formulas matter.
-    model = replace(bundle.model, link="identity", horizons_months=(), ultimate_months=None)
+    model = replace(bundle.model, link="identity", timing=None)
     write_bundle(tmp_path / "undated", replace(bundle, model=model))
     again = read_bundle(tmp_path / "undated").model
     assert again == model

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from features.spec import FeatureSpec
-from models.linear import CodedColumn, code_columns, design_matrix, horizon_columns
+from models.linear import CodedColumn, code_columns, design_matrix
 from models.recovery import RecoveryModel
 
 
@@ -74,11 +74,3 @@ def test_columns_of_the_design(frame: pl.DataFrame, spec: FeatureSpec) -> None:
 def test_constant_columns_are_left_out(frame: pl.DataFrame, spec: FeatureSpec) -> None:
     flat = frame.with_columns(income=pl.lit(5.0), grade=pl.lit(None, dtype=pl.Float64))
     assert {c.feature for c in code_columns(flat, spec)} == {"security"}
-
-
-def test_horizon_steps_rise_at_each_horizon() -> None:
-    frame = pl.DataFrame({"horizon_months": [6.0, 12.0, 24.0, 6.0]})
-    first, second = horizon_columns(frame, "horizon_months", (6, 12, 24))
-    assert first.coded(frame).tolist() == [0.0, 1.0, 1.0, 0.0]
-    assert second.coded(frame).tolist() == [0.0, 0.0, 1.0, 0.0]
-    assert (first.mean, second.mean) == (0.5, 0.25)

@@ -11,10 +11,12 @@ import pytest
 from features.portfolio import PortfolioMeta
 from features.spec import FeatureDefinition, FeatureSpec
 from features.tape import tape_dtypes
+from models.development import DevelopmentPattern
 from models.errors import ScoringError
 from models.linear import LinearPart
 from models.package import PackageValuation, tie_out, value_package
 from models.recovery import RecoveryModel
+from models.resolution import ResolutionModel
 from models.trees import TreePart
 
 CUT_OFF = date(2023, 6, 30)
@@ -57,8 +59,7 @@ MODEL = RecoveryModel(
     linear_weight=1.0,
     trees=TreePart(()),
     tree_weight=0.0,
-    horizons_months=(12, 24),
-    ultimate_months=24,
+    timing=DevelopmentPattern(horizons_months=(12, 24), overall=(0.5, 1.0), by_segment={}),
 )
 # loan, borrower, principal, interest, fees, class, guarantee, region, days past due, default date
 ROWS: list[tuple[Any, ...]] = [
@@ -180,15 +181,21 @@ def test_cash_by_horizon(valuation: PackageValuation) -> None:
 
 
 def test_what_comes_after_the_last_horizon_has_its_own_row() -> None:
-    later = replace(MODEL, ultimate_months=None)
-    scores = make_scores().with_columns(recovery_rate_24m=pl.col("recovery_rate_12m"))
+    resolution = ResolutionModel(
+        interval_ends_months=(12, 24),
+        baseline=(0.0, 0.0),
+        effects=LinearPart(intercept=0.0, columns=()),
+    )
+    later = replace(MODEL, timing=resolution)
+    early = pl.col("recovery_rate_12m")
+    scores = make_scores().with_columns(recovery_rate_06m=early, recovery_rate_24m=early)
     curve = value_package(scores, make_tape(), later, META).curve
-    assert curve["horizon_months"].to_list() == [12, 24, None]
-    assert curve["cash_amount"].to_list() == pytest.approx([606.0, 0.0, 456.0])
+    assert curve["horizon_months"].to_list() == [6, 12, 24, None]
+    assert curve["cash_amount"].to_list() == pytest.approx([606.0, 0.0, 0.0, 456.0])
 
 
 def test_undated_outcomes_have_no_curve_and_it_is_said() -> None:
-    undated = replace(MODEL, horizons_months=(), ultimate_months=None)
+    undated = replace(MODEL, timing=None)
     scores = make_scores().drop("recovery_rate_12m", "recovery_rate_24m")
     valuation = value_package(scores, make_tape(), undated, META)
     assert valuation.curve.is_empty()

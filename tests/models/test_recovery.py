@@ -5,13 +5,22 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from features.spec import FeatureSpec
 from models.errors import ScoringError
+from models.linear import LinearPart
 from models.recovery import RecoveryModel
+from models.resolution import ResolutionModel
 from models.trees import tree_matrix
 from training.dataset import TrainingSet
+
+# One resolution hazard for all loans: a quarter within 6 months, four fifths within 12.
+RESOLUTION = ResolutionModel(
+    interval_ends_months=(6, 12),
+    baseline=(float(logit(0.25)), float(logit(0.55 / 0.75))),
+    effects=LinearPart(intercept=0.0, columns=()),
+)
 
 
 @pytest.mark.parametrize("link", ["logit", "identity"])
@@ -79,7 +88,7 @@ def test_curves_of_dated_cash_never_fall_and_end_in_the_ultimate(
 def test_a_single_payment_comes_in_the_share_resolved_by_then(
     toy: Callable[..., RecoveryModel], frame: pl.DataFrame
 ) -> None:
-    model = toy(link="identity", horizons_months=(6, 12), resolved_shares=(0.25, 0.8))
+    model = toy(link="identity", timing=RESOLUTION)
     ultimate = model.recovery_rate(frame)
     assert (ultimate < 0).any()
     curve = model.recovery_curve(frame)
@@ -91,7 +100,7 @@ def test_a_single_payment_comes_in_the_share_resolved_by_then(
 def test_horizons_outside_the_curve_are_refused(
     toy: Callable[..., RecoveryModel], frame: pl.DataFrame
 ) -> None:
-    model = toy(horizons_months=(6, 12), resolved_shares=(0.2, 0.8))
+    model = toy(timing=RESOLUTION)
     with pytest.raises(ScoringError, match="no month 18; it has 6, 12"):
         model.recovery_rate_at(frame, 18)
     undated = toy()

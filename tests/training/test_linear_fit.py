@@ -6,14 +6,12 @@ from scipy.stats import multivariate_normal
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from models.linear import CodedColumn
+from models.link import Link
 from training.linear_fit import evidence_ridge, fit_linear
 
 
-def columns(count: int, steps: int = 0) -> tuple[CodedColumn, ...]:
-    return tuple(
-        CodedColumn(feature=f"x{n}", code="step" if n >= count - steps else "rank")
-        for n in range(count)
-    )
+def columns(count: int) -> tuple[CodedColumn, ...]:
+    return tuple(CodedColumn(feature=f"x{n}", code="rank") for n in range(count))
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +60,18 @@ def test_identity_in_closed_form(sample: tuple[np.ndarray, np.ndarray, np.ndarra
     np.testing.assert_allclose(weights, by_hand, atol=1e-6)
 
 
-def test_steps_are_free_of_the_ridge_and_never_fall() -> None:
+@pytest.mark.parametrize("link", ["logit", "identity"])
+def test_a_share_of_the_ultimate_teaches_the_ultimate(link: Link) -> None:
     rng = np.random.default_rng(3)
-    matrix = rng.normal(size=(400, 2))
-    ones = np.ones(400)
-    falling = 0.5 - 0.1 * matrix[:, 1]
-    found = fit_linear(columns(2, steps=1), matrix, falling, ones, "identity", 1e6)
-    assert found.columns[1].weight == 0.0
-    rising = 0.5 + 0.1 * matrix[:, 0] + 0.1 * matrix[:, 1]
-    found = fit_linear(columns(2, steps=1), matrix, rising, ones, "identity", 1e6)
-    assert found.columns[0].weight == pytest.approx(0.0, abs=1e-3)
-    assert found.columns[1].weight == pytest.approx(0.1, abs=0.02)
+    x = rng.normal(size=(20_000, 1))
+    ultimate = 1 / (1 + np.exp(1 - 0.7 * x[:, 0])) if link == "logit" else 0.4 + 0.1 * x[:, 0]
+    share = rng.uniform(0.05, 1.0, 20_000)
+    paid = share * ultimate * rng.uniform(0.0, 2.0, 20_000) * 0.999
+    rate = np.clip(paid, 0, 1) if link == "logit" else paid
+    found = fit_linear(columns(1), x, rate, np.ones(20_000), link, 1.0, share)
+    intercept, slope = (-1.0, 0.7) if link == "logit" else (0.4, 0.1)
+    assert found.intercept == pytest.approx(intercept, abs=0.05)
+    assert found.columns[0].weight == pytest.approx(slope, abs=0.05)
 
 
 def best_by_likelihood(matrix: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
