@@ -19,8 +19,8 @@ from features.portfolio import Portfolio, read_portfolio, write_portfolio
 from features.sources import lending_club, sba_7a, us_mortgage
 from models.baselines import LabelledLoans
 from models.link import Link
+from models.uncertainty import VintageBy
 from training.comparison import paired_gains
-from training.dataset import VintageBy
 from training.evaluation import OURS, Judged, compare, held_out
 from training.fit import fit_recovery
 from training.holdout import Holdout, hold_out

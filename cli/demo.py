@@ -102,6 +102,13 @@ def print_valuation(valuation: "PackageValuation") -> None:
         f"expected recovery, net of costs: {valuation.expected_recovery_amount:,.0f} {currency}",
         highlight=False,
     )
+    if valuation.spread is not None:
+        by = f" by month {valuation.spread_months}" if valuation.spread_months else ""
+        console.out.print(
+            f"  P10 to P90{by}: {valuation.spread.p10_amount:,.0f} to"
+            f" {valuation.spread.p90_amount:,.0f} {currency}",
+            highlight=False,
+        )
     for basis in valuation.bases:
         if basis.recovery_rate is not None:
             denominator = basis.name.replace("_and_", " + ").replace("ead", "exposure")

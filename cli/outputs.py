@@ -55,7 +55,8 @@ def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
     # A loan id that begins with "=" is text, not a formula.
     options = {"strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": True}
     with xlsxwriter.Workbook(path, options) as workbook:
-        rates = [n for n in frame.columns if "rate" in n or n.endswith("points") or "points_" in n]
+        fractions = ("rate", "points", "probability")
+        rates = [n for n in frame.columns if any(word in n for word in fractions)]
         frame.write_excel(
             workbook,
             worksheet="scores",

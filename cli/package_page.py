@@ -64,6 +64,7 @@ def _content(valuation: PackageValuation, bundle: Bundle) -> dict[str, Any]:
         "measured_on": words.MEASURED_ON[valuation.meta.recovery_basis],
         "expected_zh": words.chinese_amount(valuation.expected_recovery_amount, currency),
         "ead_zh": words.chinese_amount(valuation.ead_amount, currency),
+        "spread_by": _spread_by(valuation.spread_months),
         "bases": [(words.BASES[basis.name], basis) for basis in valuation.bases],
         "half_back": _half_back(valuation.curve),
         "cash": cash_chart(valuation),
@@ -90,6 +91,15 @@ def _content(valuation: PackageValuation, bundle: Bundle) -> dict[str, Any]:
 
 def _meaning(definition: FeatureDefinition) -> words.Label:
     return words.Label(definition.meaning_en, definition.meaning_zh)
+
+
+def _spread_by(months: int | None) -> words.Label:
+    """Horizon of the range, where it is not the ultimate."""
+    return (
+        words.Label("", "")
+        if months is None
+        else words.Label(f" by month {months}", f"（截至第{months}个月）")
+    )
 
 
 def _half_back(curve: pl.DataFrame) -> dict[str, Any] | None:

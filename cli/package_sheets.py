@@ -18,6 +18,11 @@ _HEADERS: Final = {
     "loan_id": "Loan 债权编号",
     "ead": "EAD 债权金额",
     "recovery_rate": "Recovery rate 回收率",
+    "recovery_rate_p10": "P10 of the rate 回收率P10",
+    "recovery_rate_p50": "P50 of the rate 回收率P50",
+    "recovery_rate_p90": "P90 of the rate 回收率P90",
+    "probability_of_nothing": "Probability of nothing 零回收概率",
+    "expected_shortfall_rate": "Mean of the worst tenth 最差10%均值",
     "expected_recovery_amount": "Expected recovery 预期回收",
     "flags": "Flags 提示",
     "reason": "Reason without forecast 未评分原因",
@@ -138,7 +143,8 @@ def _look(column: str, dtype: pl.DataType) -> str:
         return PLAIN
     if column.startswith(POINTS) or column.endswith("points"):
         return POINTS_LOOK
-    return RATE if "rate" in column or column == "share" else AMOUNT
+    fraction = "rate" in column or "probability" in column or column == "share"
+    return RATE if fraction else AMOUNT
 
 
 def _width(column: str, dtype: pl.DataType, frame: pl.DataFrame) -> int:

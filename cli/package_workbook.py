@@ -111,6 +111,7 @@ def _summary(valuation: PackageValuation, bundle: Bundle) -> list[Fact]:
             AMOUNT,
         ),
     ]
+    facts += _range(v)
     for basis in v.bases:
         name = words.BASES[basis.name]
         facts += [
@@ -147,6 +148,26 @@ def _summary(valuation: PackageValuation, bundle: Bundle) -> list[Fact]:
         ),
     ]
     return facts
+
+
+def _range(valuation: PackageValuation) -> list[Fact]:
+    """P10 to P90 of the total, where the model can tell."""
+    spread, months = valuation.spread, valuation.spread_months
+    if spread is None:
+        return []
+    by = (
+        words.Label("", "")
+        if months is None
+        else words.Label(f", by month {months}", f"，{months}个月内")
+    )
+    return [
+        (words.Label(f"{name} of the recovery{by.en}", f"回收额{name}{by.zh}"), amount, AMOUNT)
+        for name, amount in (
+            ("P10", spread.p10_amount),
+            ("P50", spread.p50_amount),
+            ("P90", spread.p90_amount),
+        )
+    ]
 
 
 def _section(title: words.Label, facts: list[Fact]) -> list[Fact]:

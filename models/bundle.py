@@ -16,12 +16,14 @@ from models.errors import BundleError
 from models.linear import LinearPart
 from models.recovery import RecoveryModel, Timing
 from models.trees import TreePart
+from models.uncertainty import Uncertainty
 
 MANIFEST: Final = "manifest.json"
 OWN_FILES: Final = (MANIFEST, "booster_*.txt")
 _TIMING: Final[TypeAdapter[Timing | None]] = TypeAdapter(
     Annotated[Timing, Field(discriminator="kind")] | None
 )
+_UNCERTAINTY: Final[TypeAdapter[Uncertainty | None]] = TypeAdapter(Uncertainty | None)
 
 
 class Provenance(BaseModel):
@@ -64,12 +66,15 @@ class Bundle:
         Lineage.
     accuracy : list of dict
         Rows of the out-of-time table: model, figures.
+    caveats : tuple of str
+        What training could not tell, and why.
     """
 
     model: RecoveryModel
     portfolio: PortfolioMeta
     provenance: Provenance
     accuracy: list[dict[str, Any]]
+    caveats: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -81,7 +86,12 @@ class Bundle:
                 f"No vintage was watched for longer than {watched} months: recovery_rate is the"
                 f" rate by then, not that of a whole workout of {whole} months."
             )
-        return notes
+        if self.model.uncertain_months is not None:
+            notes.append(
+                f"P10, P50, P90, the probability of nothing and the expected shortfall are of the"
+                f" rate by month {self.model.uncertain_months}, not of the ultimate."
+            )
+        return [*notes, *self.caveats]
 
     @property
     def version(self) -> str:
@@ -102,13 +112,19 @@ def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
         "linear": model.linear.model_dump(mode="json"),
         "linear_weight": model.linear_weight,
         "tree_weight": model.tree_weight,
-        "timing": None if model.timing is None else model.timing.model_dump(mode="json"),
+        "timing": _dumped(model.timing),
+        "uncertainty": _dumped(model.uncertainty),
         "portfolio": bundle.portfolio.model_dump(mode="json"),
         "provenance": bundle.provenance.model_dump(mode="json"),
         "accuracy": bundle.accuracy,
+        "caveats": list(bundle.caveats),
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
     }
     return manifest, texts
+
+
+def _dumped(part: BaseModel | None) -> dict[str, Any] | None:
+    return None if part is None else part.model_dump(mode="json")
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> None:
@@ -165,12 +181,14 @@ def read_bundle(folder: Path) -> Bundle:
             trees=TreePart(texts),
             tree_weight=manifest["tree_weight"],
             timing=_TIMING.validate_python(manifest["timing"]),
+            uncertainty=_UNCERTAINTY.validate_python(manifest["uncertainty"]),
         )
         bundle = Bundle(
             model=model,
             portfolio=PortfolioMeta.model_validate(manifest["portfolio"]),
             provenance=Provenance.model_validate(manifest["provenance"]),
             accuracy=manifest["accuracy"],
+            caveats=tuple(manifest["caveats"]),
         )
         hashes = manifest["spec_hash"], manifest["formula_hash"]
     except (KeyError, TypeError, ValueError, ValidationError) as error:

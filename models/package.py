@@ -9,6 +9,7 @@ import polars as pl
 
 from features import age
 from features.exposure import EAD
+from features.horizons import rate_column
 from features.ledger import Ledger
 from features.pipeline import prepare_tape
 from features.portfolio import PortfolioMeta
@@ -16,6 +17,7 @@ from features.region import region_expression
 from models import package_tables as tables
 from models.errors import ScoringError
 from models.package_claim import Announcement, Basis, announcement_of, recovery_bases, total
+from models.package_distribution import PackageForecast, package_interval
 from models.recovery import RecoveryModel
 
 _AGES: Final = ("days_past_due", "months_since_default")
@@ -50,6 +52,11 @@ class PackageValuation:
         Aggregates.
     unscored : polars.DataFrame
         `reason`, `loans`.
+    spread : PackageForecast, optional
+        Distribution of the recovery of the scored loans, ultimate or by `spread_months`; None where
+        the model cannot tell.
+    spread_months : int, optional
+        Horizon of `spread`; None is the ultimate.
     curve : polars.DataFrame
         `horizon_months` (null: ultimate), `cumulative_amount`, `cash_amount`, `cumulative_rate`,
         `share`; empty where outcomes are undated.
@@ -86,6 +93,8 @@ class PackageValuation:
     bases: tuple[Basis, ...]
     announcement: Announcement
     unscored: pl.DataFrame
+    spread: PackageForecast | None
+    spread_months: int | None
     curve: pl.DataFrame
     segments: pl.DataFrame
     base_amount: float | None
@@ -156,6 +165,7 @@ def value_package(
     explained = "base_rate" in scores.columns
     dated = bool(model.horizons_months)
     factors = tables.factor_table(scored, model.spec if explained else None)
+    spread = _spread(scored, model)
     dates = loans.select(
         pl.col(age.CUT_OFF).min().alias("first"), pl.col(age.CUT_OFF).max().alias("last")
     ).row(0)
@@ -171,6 +181,8 @@ def value_package(
         bases=recovery_bases(loans, scored, present),
         announcement=announcement_of(loans),
         unscored=tables.reason_table(loans),
+        spread=spread,
+        spread_months=model.uncertain_months,
         curve=tables.curve_table(scored, model.horizons_months, model.ultimate_months),
         segments=tables.segment_table(loans, dimensions),
         base_amount=float((scored["base_rate"] * scored["ead"]).sum()) if explained else None,
@@ -179,7 +191,7 @@ def value_package(
         flags=tables.flag_table(scored),
         distribution=tables.distribution_table(scored),
         largest=tables.largest_loans(scored, scores.columns, present, LARGEST_LOANS),
-        left_out=(*left_out, *_unanswered(present, explained, dated)),
+        left_out=(*left_out, *_unanswered(present, explained, dated, spread is not None)),
     )
 
 
@@ -224,8 +236,32 @@ def _loan_facts(tape: pl.DataFrame, meta: PortfolioMeta, cut_off_date: date | No
     )
 
 
-def _unanswered(present: frozenset[str], explained: bool, dated: bool) -> list[str]:
+def _spread(scored: pl.DataFrame, model: RecoveryModel) -> PackageForecast | None:
+    known = model.uncertainty
+    months = model.uncertain_months
+    forecast = scored["recovery_rate" if months is None else rate_column(months)]
+    expected = float((scored["ead"] * forecast).sum())
+    if known is None or known.shared is None or expected <= 0:
+        return None
+    return package_interval(
+        scored["ead"].to_numpy(),
+        forecast.to_numpy(),
+        scored.get_column("asset_class", default=pl.repeat("", scored.height, eager=True)),
+        scored[age.CUT_OFF if known.vintage_by == "cut_off_date" else "origination_date"],
+        scored["region"],
+        known.rates,
+        known.shared,
+    )
+
+
+def _unanswered(
+    present: frozenset[str], explained: bool, dated: bool, spread_known: bool
+) -> list[str]:
     said = []
+    if not spread_known:
+        said.append(
+            "P10 and P90 of the total: too few vintages were forecast, or nothing is expected"
+        )
     if "principal_outstanding" not in present:
         said.append("rate on principal: the tape has no principal_outstanding")
     if not {"principal_outstanding", "interest_outstanding"} <= present:

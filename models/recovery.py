@@ -18,6 +18,7 @@ from models.linear import LinearPart
 from models.link import Link, rate_of, rate_points
 from models.resolution import ResolutionModel
 from models.trees import TreePart, tree_matrix
+from models.uncertainty import Uncertainty
 
 Array = NDArray[np.float64]
 # Dated cash flows develop; a workout that ends in one payment resolves.
@@ -69,6 +70,8 @@ class RecoveryModel:
         Boosters.
     timing : DevelopmentPattern or ResolutionModel, optional
         When the ultimate comes; None where outcomes are undated.
+    uncertainty : Uncertainty, optional
+        How far forecasts like these have missed; None where too few vintages could tell.
     """
 
     spec: FeatureSpec
@@ -79,6 +82,7 @@ class RecoveryModel:
     trees: TreePart
     tree_weight: float
     timing: Timing | None = None
+    uncertainty: Uncertainty | None = None
 
     @property
     def horizons_months(self) -> tuple[int, ...]:
@@ -154,6 +158,12 @@ class RecoveryModel:
         # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
         # name cash that flows back.
         return ultimate, np.where(whole > 0, whole * self.timing.shares(features), whole)
+
+    @property
+    def uncertain_months(self) -> int | None:
+        """Horizon that the uncertainty speaks of; None is the ultimate."""
+        months = self.uncertainty.rates.horizon_months if self.uncertainty else None
+        return None if months == self.ultimate_months else months
 
     def contributions(self, features: pl.DataFrame) -> Contributions:
         """Exact additive explanation of the ultimate rate."""

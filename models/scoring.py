@@ -17,10 +17,12 @@ from features.pipeline import UNSEEN, build_scoring_frame
 from features.spec import FeatureDefinition
 from models.recovery import Contributions, RecoveryModel
 
+Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 # Loans scored at a time: bounds the memory, changes no bit.
 BLOCK_LOANS: Final = 50_000
 FACTORS: Final = 5
+QUANTILES: Final = (0.1, 0.5, 0.9)
 NOTHING_OUTSTANDING: Final = "exposure at the cut-off is zero, negative or unknown"
 
 
@@ -53,6 +55,8 @@ def score_loans(
     polars.DataFrame
         In tape order: `loan_id`; `ead` (currency); `recovery_rate` (expected ultimate net recovery,
         fraction of EAD); `recovery_rate_06m` ... where the model knows timing;
+        `recovery_rate_p10`, `_p50`, `_p90`, `probability_of_nothing` and `expected_shortfall_rate`
+        (mean of the worst tenth) where the model knows how sure it is, at its `uncertain_months`;
         `expected_recovery_amount`; `flags` (features whose value the model has never seen, joined
         by `;`); `reason` (why a loan has no forecast, else missing). With `explain`: `base_rate`,
         then `factor_1` (feature), `factor_1_value` (the loan's own), `factor_1_points` ... by size,
@@ -83,6 +87,7 @@ def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl
             rate_column(months): pl.Series(np.ascontiguousarray(curve[:, place]))
             for place, months in enumerate(model.horizons_months)
         },
+        **_spread(model, block, ultimate, curve),
     ).with_columns(
         expected_recovery_amount=pl.col("ead") * pl.col("recovery_rate"),
         flags=block[UNSEEN].list.eval(pl.lit("unseen_") + pl.element()).list.join(";"),
@@ -98,6 +103,40 @@ def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl
         pl.when(scored).then(withheld).name.keep(),
         reason=pl.when(~scored).then(pl.lit(NOTHING_OUTSTANDING)),
     )
+
+
+def _spread(
+    model: RecoveryModel, block: pl.DataFrame, ultimate: Array, curve: Array
+) -> dict[str, pl.Series]:
+    """How sure each forecast is; nothing where the model does not know."""
+    if model.uncertainty is None:
+        return {}
+    rates, months = model.uncertainty.rates, model.uncertain_months
+    at = ultimate if months is None else curve[:, model.horizons_months.index(months)]
+    classes = (
+        block["asset_class"]
+        if "asset_class" in block.columns
+        else pl.Series([None] * block.height, dtype=pl.String)
+    )
+    quantiles = rates.quantiles(at, classes, np.array(QUANTILES))
+    columns = {
+        quantile_column(p): np.ascontiguousarray(quantiles[:, place])
+        for place, p in enumerate(QUANTILES)
+    }
+    columns["probability_of_nothing"] = rates.probability_of_nothing(at, classes)
+    columns["expected_shortfall_rate"] = rates.expected_shortfall(at, classes)
+    return {name: pl.Series(values) for name, values in columns.items()}
+
+
+def quantile_column(probability: float) -> str:
+    """Name of the column of a quantile of the recovery rate.
+
+    Examples
+    --------
+    >>> quantile_column(0.1)
+    'recovery_rate_p10'
+    """
+    return f"recovery_rate_p{round(100 * probability):02d}"
 
 
 def _factors(model: RecoveryModel, block: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -14,9 +13,8 @@ from features.pipeline import build_features, learn_spec
 from features.portfolio import Portfolio, PortfolioMeta
 from features.spec import FeatureSpec
 from features.targets import realised_recovery
+from models.uncertainty import VintageBy
 from training.errors import TrainingError
-
-VintageBy = Literal["cut_off_date", "origination_date"]
 
 
 @dataclass(frozen=True)

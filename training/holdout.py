@@ -10,7 +10,8 @@ from features.age import CUT_OFF
 from features.pipeline import learn_spec
 from features.portfolio import Portfolio
 from features.targets import ULTIMATE
-from training.dataset import TrainingSet, VintageBy, training_set
+from models.uncertainty import VintageBy
+from training.dataset import TrainingSet, training_set
 from training.errors import TrainingError
 from training.labels import MIN_OUTCOMES
 

@@ -3,18 +3,20 @@
 import hashlib
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from features.portfolio import LEDGER_FILE, META_FILE, TAPE_FILE, Portfolio
 from models.bundle import Bundle, Provenance
-from training.dataset import VintageBy, training_set
+from models.uncertainty import VintageBy
+from training.dataset import training_set
 from training.evaluation import Judged, compare
 from training.fit import fit_recovery
 from training.holdout import Holdout, hold_out
 from training.selection import Choice, choose
+from training.uncertainty_fit import fit_uncertainty
 
 _NUMERIC_LIBRARIES: Final = ("lightgbm", "numpy", "polars", "scipy", "scikit-learn")
 
@@ -71,8 +73,9 @@ def train(
     whole = training_set(portfolio, vintage_by=vintage_by)
     shipped = choose(whole)
     model = fit_recovery(whole, shipped.settings)
+    uncertainty, caveats = fit_uncertainty(whole, shipped.settings, vintage_by)
     bundle = Bundle(
-        model=model,
+        model=replace(model, uncertainty=uncertainty),
         portfolio=portfolio.meta,
         provenance=Provenance(
             data_hash=data_hash(portfolio),
@@ -83,6 +86,7 @@ def train(
             | {"evidence": shipped.evidence, "vintage_by": vintage_by},
         ),
         accuracy=accuracy_rows(split, judged),
+        caveats=caveats,
     )
     return Trained(bundle, split, shipped, judged)
 
