@@ -1,6 +1,8 @@
 """A package's valuation as an Excel workbook: what the page shows, and every loan."""
 
 from datetime import datetime, time
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Final
 
@@ -205,7 +207,8 @@ def _loans(scores: pl.DataFrame, bundle: Bundle) -> pl.DataFrame:
     return plain.hstack(
         scores.select(
             pl.when(pl.col("base_rate").is_not_null())
-            .then(pl.sum_horizontal(columns))
+            # One after the other: polars' own sum splits between threads, and rounds as it splits.
+            .then(reduce(add, map(pl.col, columns)))
             .alias(POINTS + group)
             for group, columns in members.items()
         )

@@ -1,8 +1,8 @@
-"""A model on disk: booster texts and one JSON manifest. No pickle, nothing executable."""
+"""A model on disk: booster texts, a JSON manifest, its card. No pickle, nothing executable."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,6 +12,7 @@ from features.pipeline import formula_hash
 from features.portfolio import PortfolioMeta
 from features.replacing import replacing_folder
 from features.spec import FeatureSpec
+from models.card import model_card
 from models.errors import BundleError
 from models.linear import LinearPart
 from models.recovery import RecoveryModel, Timing
@@ -19,7 +20,8 @@ from models.trees import TreePart
 from models.uncertainty import Uncertainty
 
 MANIFEST: Final = "manifest.json"
-OWN_FILES: Final = (MANIFEST, "booster_*.txt")
+CARD: Final = "model-card.md"
+OWN_FILES: Final = (MANIFEST, CARD, "booster_*.txt")
 _TIMING: Final[TypeAdapter[Timing | None]] = TypeAdapter(
     Annotated[Timing, Field(discriminator="kind")] | None
 )
@@ -68,6 +70,8 @@ class Bundle:
         Rows of the out-of-time table: model, figures.
     caveats : tuple of str
         What training could not tell, and why.
+    fairness : list of dict
+        Held-out misses by the borrower's age band and region; see `training.fairness`.
     """
 
     model: RecoveryModel
@@ -75,6 +79,7 @@ class Bundle:
     provenance: Provenance
     accuracy: list[dict[str, Any]]
     caveats: tuple[str, ...] = ()
+    fairness: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
@@ -118,6 +123,7 @@ def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
         "provenance": bundle.provenance.model_dump(mode="json"),
         "accuracy": bundle.accuracy,
         "caveats": list(bundle.caveats),
+        "fairness": bundle.fairness,
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
     }
     return manifest, texts
@@ -139,6 +145,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
         manifest, texts = _document(bundle)
         for name, text in texts.items():
             (aside / name).write_text(text, encoding="utf-8", newline="\n")
+        (aside / CARD).write_text(model_card(bundle), encoding="utf-8", newline="\n")
         sealed = manifest | {"content_hash": _content_hash(manifest)}
         (aside / MANIFEST).write_text(
             json.dumps(sealed, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
@@ -189,6 +196,7 @@ def read_bundle(folder: Path) -> Bundle:
             provenance=Provenance.model_validate(manifest["provenance"]),
             accuracy=manifest["accuracy"],
             caveats=tuple(manifest["caveats"]),
+            fairness=manifest["fairness"],
         )
         hashes = manifest["spec_hash"], manifest["formula_hash"]
     except (KeyError, TypeError, ValueError, ValidationError) as error:

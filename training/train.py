@@ -12,7 +12,8 @@ from features.portfolio import LEDGER_FILE, META_FILE, TAPE_FILE, Portfolio
 from models.bundle import Bundle, Provenance
 from models.uncertainty import VintageBy
 from training.dataset import training_set
-from training.evaluation import Judged, compare
+from training.evaluation import Judged, compare, held_out
+from training.fairness import fairness_rows
 from training.fit import fit_recovery
 from training.holdout import Holdout, hold_out
 from training.selection import Choice, choose
@@ -87,8 +88,14 @@ def train(
         ),
         accuracy=accuracy_rows(split, judged),
         caveats=caveats,
+        fairness=_fairness(split, judged[0]),
     )
     return Trained(bundle, split, shipped, judged)
+
+
+def _fairness(split: Holdout, ours: Judged) -> list[dict[str, Any]]:
+    loans, actual = held_out(split.test, split.horizon_months)
+    return fairness_rows(loans, ours.forecast, actual)
 
 
 def accuracy_rows(split: Holdout, judged: list[Judged]) -> list[dict[str, Any]]:
