@@ -8,20 +8,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.portfolio import read_portfolio
-from features.sources.simulated import simulate
 from models.recovery import RecoveryModel
 from training.dataset import TrainingSet, training_set
 from training.fit import fit_recovery
 from training.selection import choose
 
-LOANS = 20_000
-SEED = 7
 
-
-def truth_section(scratch: Path) -> str:
-    """Text of the section on simulated loans."""
-    folder = scratch / "simulated"
-    simulate(folder, LOANS, SEED)
+def truth_section(folder: Path) -> str:
+    """Text of the section, from a simulated portfolio's folder."""
     data = training_set(read_portfolio(folder))
     truth = pl.read_parquet(folder / "truth" / "truth.parquet")
     expected = truth["true_rate_ultimate"].to_numpy()
@@ -36,7 +30,7 @@ def truth_section(scratch: Path) -> str:
     return "\n".join(
         [
             "## Simulated loans, known truth\n",
-            f"{LOANS:,} loans, seed {SEED}; {closed:.0%} of the workouts are closed at the"
+            f"{data.features.height:,} loans; {closed:.0%} of the workouts are closed at the"
             " observation date. The truth is each loan's expected ultimate net recovery rate given"
             " the shocks of its vintage and region. Bias is the mean forecast less the mean truth,"
             " in rate points.\n",

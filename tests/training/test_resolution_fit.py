@@ -64,7 +64,7 @@ def test_the_curve_goes_on_after_the_last_workout_has_resolved(
     set_of: Callable[..., TrainingSet],
 ) -> None:
     data = set_of({"x": np.arange(200.0) % 9}, np.zeros(200))
-    durations = 1.0 + np.arange(200) % 12
+    durations = 1.0 + np.arange(200.0) % 12
     everyone = np.ones(200, dtype=bool)
     model = fit_resolution(data.features, data.spec, durations, everyone, np.full(200, 60.0))
     shares = model.share_resolved(data.features, (6, 12, 60)).mean(axis=0)
