@@ -29,8 +29,9 @@ SIMULATED_SEEDS: Final = (11, 12, 13)
 PACKAGES: Final = 10
 _AGES: Final = ("months_since_default", "days_past_due", "months_on_book")
 _HEAD_PACKAGES: Final = (
-    "| set | loans | packages | vintages | covered | below P10 | above P90 | width |"
-    " naive covers | naive at equal cover |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "| set | loans | packages | vintages | covered | standard error | below P10 | above P90 |"
+    " width | naive covers | naive at equal cover |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -317,7 +318,8 @@ def _package_tables(by_set: Mapping[str, tuple[pl.DataFrame, pl.DataFrame]]) -> 
     lines = [
         "### Packages\n",
         f"{PACKAGES} packages of each size from each judged vintage. Packages of one vintage share"
-        " its luck: the evidence is as many vintages as stated, not as many packages. Width is the"
+        " its luck: the evidence is as many vintages as stated, not as many packages, and the"
+        " standard error of the coverage is that of a mean over vintages. Width is the"
         " mean of (P90 - P10) / forecast. `naive` is the interval of independent loans"
         " around the forecast; at equal cover, its width blown up by the one factor that covers as"
         " many packages, of that size.\n",
@@ -355,12 +357,18 @@ def _package_row(name: str, size: str, packages: pl.DataFrame) -> str:
     naive = packages["naive_low"].to_numpy(), packages["naive_high"].to_numpy()
     below, above = float((actual < low).mean()), float((actual > high).mean())
     covered = 1 - below - above
+    by_vintage = (
+        packages.with_columns(inside=(actual >= low) & (actual <= high))
+        .group_by("vintage")
+        .agg(pl.col("inside").mean())["inside"]
+    )
+    error = float(by_vintage.to_numpy().std(ddof=1)) / np.sqrt(len(by_vintage))
     # How far each package lies outside or inside its naive interval, in half-widths.
     middle, half = (naive[0] + naive[1]) / 2, (naive[1] - naive[0]) / 2
     factor = float(np.quantile(np.abs(actual - middle) / half, covered, method="higher"))
     naive_covered = float((np.abs(actual - middle) <= half).mean())
     return (
         f"| {name} | {size} | {packages.height:,} | {packages['vintage'].n_unique()} |"
-        f" {covered:.1%} | {below:.1%} | {above:.1%} | {(high - low).mean():.3f} |"
+        f" {covered:.1%} | {error:.1%} | {below:.1%} | {above:.1%} | {(high - low).mean():.3f} |"
         f" {naive_covered:.1%} | {2 * (factor * half).mean():.3f} |"
     )
