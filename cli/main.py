@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cli import check, demo, import_source, schema, score, simulate, train
+from cli import check, corrections, demo, import_source, schema, score, simulate, train
 
 app = typer.Typer(
     name="npl",
@@ -21,17 +21,18 @@ app = typer.Typer(
 )
 for _verb in (simulate, import_source, check, schema, train, score, demo):
     app.command(_verb.NAME)(_verb.run)
+app.add_typer(corrections.app, name=corrections.NAME)
 
 
 def main() -> None:
     """Run the command; an expected error becomes one plain message and its exit code."""
     from features.errors import FeaturesError
-    from models.errors import BundleError, ModelsError, ScoringError
+    from models.errors import BundleError, CorrectionError, ModelsError, ScoringError
     from training.errors import TrainingError
 
     try:
         app()
-    except (FeaturesError, TrainingError, ScoringError, OSError) as error:
+    except (FeaturesError, TrainingError, ScoringError, CorrectionError, OSError) as error:
         _fail(error, 3)
     except (BundleError, ModelsError) as error:
         _fail(error, 4)

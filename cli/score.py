@@ -46,11 +46,21 @@ def run(
         typer.Option(formats=["%Y-%m-%d"], help="Value at this later day; default: tape's own."),
     ] = None,
     mapping: Annotated[Path | None, typer.Option(help="Spreadsheets: mapping of headers.")] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Book of 'npl corrections': apply those in force.")
+    ] = None,
+    valued_on: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Day of valuation, for corrections; default: today."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Refuse a tape with any error.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Forecast how much of each loan is recovered, and when; say why where asked."""
     from cli import console
+    from cli.corrections import correction_summary, in_force
     from cli.outputs import refuse_unknown_format, write_table
     from models.bundle import read_bundle
     from models.scoring import score_loans
@@ -58,6 +68,7 @@ def run(
 
     refuse_unknown_format(out)
     bundle = read_bundle(model)
+    held = in_force(corrections, valued_on, bundle.version)
     checked = checked_input(tape, bundle, mapping, strict)
     refuse_unknown_format(out, checked.rows())
     with console.progress("scoring") as report:
@@ -68,16 +79,18 @@ def run(
             explain=explain,
             cut_off_date=cut_off.date() if cut_off else None,
             progress=report,
+            corrections=held,
         )
     scores = with_unscored(
         scores, checked.set_aside, checked.faults, checked.file, checked.row_numbers
     )
     write_table(scores, out)
     summary = summarise(scores)
+    corrected = None if held is None else correction_summary(held, scores)
     if as_json:
         about = {"scores": str(out), "model": bundle.version, "notes": bundle.notes}
-        faults = {"faults": console.fault_counts(checked.faults)}
-        console.print_json(about | summary | faults)
+        rest = {"corrections": corrected, "faults": console.fault_counts(checked.faults)}
+        console.print_json(about | summary | rest)
         return
     if checked.faults.tally.height:
         console.print_faults(checked.faults, _FAULTS_SHOWN)
@@ -89,6 +102,13 @@ def run(
         console.out.print(f"{name.replace('_', ' ')}: {text}", highlight=False)
     for reason, loans in reasons.items():
         console.out.print(f"  not scored, {loans:,}: {reason}", highlight=False, markup=False)
+    if corrected is not None:
+        console.out.print(
+            f"corrected loans: {corrected['corrected_loans']:,}, by"
+            f" {', '.join(corrected['in_force']) or 'no correction'} in force on"
+            f" {corrected['valued_on']}, book {corrected['book_version']}",
+            highlight=False,
+        )
     console.out.print(f"scores in {out}, model {bundle.version}", highlight=False)
 
 

@@ -11,3 +11,7 @@ class BundleError(ModelsError):
 
 class ScoringError(ModelsError):
     """A tape cannot be scored with this model."""
+
+
+class CorrectionError(ModelsError):
+    """A correction cannot be proposed, decided or read."""

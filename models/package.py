@@ -65,10 +65,12 @@ class PackageValuation:
         `ead_amount`, `expected_recovery_amount`, `recovery_rate`.
     base_amount : float, optional
         Expected recovery before any feature of a loan; None without explained scores.
+    correction_amount : float
+        What approved corrections of segments add to the expected recovery; 0 without any.
     factors : polars.DataFrame
         `group`, `feature`, `amount`, `raising_amount`, `lowering_amount`, `raised_loans`,
-        `lowered_loans`: base and `amount` add up to the expected recovery. Empty without
-        explained scores.
+        `lowered_loans`: base, `amount` and the correction add up to the expected recovery. Empty
+        without explained scores.
     groups : polars.DataFrame
         The same by factor group.
     flags : polars.DataFrame
@@ -98,6 +100,7 @@ class PackageValuation:
     curve: pl.DataFrame
     segments: pl.DataFrame
     base_amount: float | None
+    correction_amount: float
     factors: pl.DataFrame
     groups: pl.DataFrame
     flags: pl.DataFrame
@@ -186,12 +189,17 @@ def value_package(
         curve=tables.curve_table(scored, model.horizons_months, model.ultimate_months),
         segments=tables.segment_table(loans, dimensions),
         base_amount=float((scored["base_rate"] * scored["ead"]).sum()) if explained else None,
+        correction_amount=_correction(scored),
         factors=factors,
         groups=tables.group_table(factors),
         flags=tables.flag_table(scored),
         distribution=tables.distribution_table(scored),
         largest=tables.largest_loans(scored, scores.columns, present, LARGEST_LOANS),
-        left_out=(*left_out, *_unanswered(present, explained, dated, spread is not None)),
+        left_out=(
+            *left_out,
+            *_told_correction(scored),
+            *_unanswered(present, explained, dated, spread is not None),
+        ),
     )
 
 
@@ -254,6 +262,24 @@ def _spread(scored: pl.DataFrame, model: RecoveryModel) -> PackageForecast | Non
     )
 
 
+def _correction(scored: pl.DataFrame) -> float:
+    if "points_correction" not in scored.columns:
+        return 0.0
+    return float((scored["points_correction"] * scored["ead"]).sum())
+
+
+def _told_correction(scored: pl.DataFrame) -> list[str]:
+    amount = _correction(scored)
+    if not amount:
+        return []
+    loans = scored["correction_id"].count()
+    names = ", ".join(scored["correction_id"].drop_nulls().unique().sort())
+    return [
+        f"factor of the approved corrections {names}: they add {amount:,.2f} over {loans:,} loans,"
+        " which is in every total and beside the factors"
+    ]
+
+
 def _unanswered(
     present: frozenset[str], explained: bool, dated: bool, spread_known: bool
 ) -> list[str]:
@@ -311,8 +337,9 @@ def tie_out(valuation: PackageValuation) -> pl.DataFrame:
         )
     if v.base_amount is not None:
         for name, table in (("factors", v.factors), ("groups", v.groups)):
-            added = v.base_amount + total(table, "amount")
-            pairs.append((f"expected recovery = base + {name}", expected, added))
+            added = v.base_amount + total(table, "amount") + v.correction_amount
+            what = f"expected recovery = base + {name}"
+            pairs.append((f"{what} + correction" if v.correction_amount else what, expected, added))
     frame = pl.DataFrame(pairs, schema=["check", "total", "parts"], orient="row", strict=False)
     difference = pl.col("total") - pl.col("parts")
     return frame.with_columns(difference=difference, holds=difference.abs() < _HALF_A_CENT)

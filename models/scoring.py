@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from features.exposure import EAD
 from features.horizons import rate_column
 from features.pipeline import UNSEEN, build_scoring_frame
+from features.segments import segment_frame
 from features.spec import FeatureDefinition
+from models.correction import CorrectionsInForce, correct_scores
 from models.recovery import Contributions, RecoveryModel
 
 Array = NDArray[np.float64]
@@ -34,6 +36,7 @@ def score_loans(
     explain: bool = False,
     cut_off_date: date | None = None,
     progress: Progress | None = None,
+    corrections: CorrectionsInForce | None = None,
 ) -> pl.DataFrame:
     """Forecast of every loan of a checked tape.
 
@@ -49,6 +52,9 @@ def score_loans(
         As in `features.pipeline.build_features`.
     progress : callable, optional
         Called with loans done and loans in all.
+    corrections : CorrectionsInForce, optional
+        Corrections to apply and show, as `models.correction.correct_scores` tells; adds
+        `correction_id`, `correction_factor` and `points_correction`.
 
     Returns
     -------
@@ -74,7 +80,11 @@ def score_loans(
         blocks.append(_score_block(model, block, explain))
         if progress is not None:
             progress(min(start + BLOCK_LOANS, frame.height), frame.height)
-    return pl.concat(blocks)
+    scores = pl.concat(blocks)
+    if corrections is None:
+        return scores
+    segments = segment_frame(tape, ledger, model.spec.basis, cut_off_date)
+    return correct_scores(scores, corrections.by_loan(segments))
 
 
 def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Scored rows: in input order, the same whatever the company, with reasons that add up."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -8,8 +8,12 @@ import pytest
 
 from features.pipeline import build_features
 from features.portfolio import Portfolio
+from features.segments import segment_frame
 from features.spec import FeatureDefinition
 from models import scoring
+from models.correction import Evidence, Proposal
+from models.correction_book import CorrectionBook
+from models.package import tie_out, value_package
 from models.recovery import RecoveryModel
 from models.scoring import NOTHING_OUTSTANDING, score_loans, value_text
 
@@ -190,3 +194,84 @@ def test_values_as_a_person_reads_them() -> None:
     assert value_text(amounts, define("number")).to_list() == ["1.23457e+06", "0.05", "12", None]
     codes = pl.Series("x", ["a", None], dtype=pl.Enum(["a", "b"]))
     assert value_text(codes, define("category", ("a", "b"))).to_list() == ["a", None]
+
+
+@pytest.fixture(scope="module")
+def correction(simulated: Portfolio, scores: pl.DataFrame) -> Proposal:
+    """A correction of the commonest region, for the later half of the vintages."""
+    segments = segment_frame(simulated.tape, simulated.ledger, "claim")
+    region = segments["region"].value_counts(sort=True)["region"][0]
+    start = segments["cut_off_date"].sort()[segments.height // 2]
+    day = start - timedelta(days=1)
+    evidence = Evidence(
+        loans=500, vintages=8, first_vintage=day, last_vintage=day, horizon_months=None,
+        forecast_amount=100.0, actual_amount=80.0, ratio=0.8, ratio_low=None, ratio_high=None,
+        p_value=0.01, data_hash="d", model_version="m1",
+    )  # fmt: skip
+    return Proposal(
+        conditions={"region": region}, vintage_by="cut_off_date", vintages_from=start, factor=0.8,
+        credibility=0.9, evidence=evidence, proposed_by="Li Wei", proposed_on=day, reason="slow",
+    )  # fmt: skip
+
+
+def test_only_an_approved_correction_in_force_changes_a_forecast(
+    dated_model: RecoveryModel, simulated: Portfolio, scores: pl.DataFrame, correction: Proposal
+) -> None:
+    proposed = CorrectionBook().propose([correction])
+    today, end = date(2025, 3, 1), date(2026, 1, 1)
+    approved = proposed.approve(correction.id, "Chen Hao", "holds", today, today, end)
+    idle = [
+        proposed.in_force(today, "m1"),
+        proposed.reject(correction.id, "Chen Hao", "no", today).in_force(today, "m1"),
+        approved.in_force(end, "m1"),
+        approved.in_force(today - timedelta(days=1), "m1"),
+        approved.in_force(today, "another model"),
+        approved.expire(correction.id, "Chen Hao", "over", today).in_force(today, "m1"),
+    ]
+    for held in idle:
+        few = simulated.tape.tail(300)
+        found = score_loans(dated_model, few, simulated.ledger, corrections=held)
+        shown = [name for name in found.columns if name in scores.columns]
+        assert found.select(shown).equals(scores.tail(300).select(shown))
+        assert "recovery_rate" in shown
+        assert found["correction_id"].null_count() == found.height
+        assert found["points_correction"].sum() == 0
+    held = approved.in_force(today, "m1")
+    found = score_loans(
+        dated_model, simulated.tape, simulated.ledger, explain=True, corrections=held
+    )
+    taken = found["correction_id"].is_not_null()
+    tape = simulated.tape.collect()
+    assert 20 < taken.sum() < 1_000
+    assert (tape["snapshot_date"].filter(taken) >= correction.vintages_from).all()
+    assert tape["borrower_adcode"].str.slice(0, 2).filter(taken).n_unique() == 1
+    assert found.filter(~taken).select(scores.columns).equals(scores.filter(~taken))
+    changed, before = found.filter(taken), scores.filter(taken)
+    assert set(changed["correction_id"]) == {correction.id}
+    assert set(changed["correction_factor"]) == {0.8}
+    for name in ("recovery_rate", "recovery_rate_12m", "expected_recovery_amount"):
+        np.testing.assert_allclose(changed[name], 0.8 * before[name], rtol=1e-12)
+    assert (changed["recovery_rate_06m"] <= changed["recovery_rate_60m"]).all()
+
+
+def test_reasons_and_the_correction_add_up_to_the_rate(
+    dated_model: RecoveryModel, simulated: Portfolio, correction: Proposal
+) -> None:
+    today = date(2025, 3, 1)
+    book = CorrectionBook().propose([correction])
+    book = book.approve(correction.id, "Chen Hao", "holds", today, today, date(2026, 1, 1))
+    found = score_loans(
+        dated_model,
+        simulated.tape,
+        simulated.ledger,
+        explain=True,
+        corrections=book.in_force(today, "m1"),
+    )
+    names = [*dated_model.spec.names, "correction"]
+    whole = found["base_rate"] + found.select(f"points_{n}" for n in names).sum_horizontal()
+    np.testing.assert_allclose(whole, found["recovery_rate"], atol=1e-9)
+    assert (found["points_correction"] < 0).any()
+    valuation = value_package(found, simulated.tape.collect(), dated_model, simulated.meta)
+    assert tie_out(valuation)["holds"].all()
+    assert valuation.correction_amount < 0
+    assert any(correction.id in told for told in valuation.left_out)
