@@ -22,12 +22,12 @@ def run(
     from cli.outputs import write_text
     from cli.package_page import render_page
     from cli.package_workbook import write_workbook
-    from cli.train import print_accuracy, usable_portfolio
+    from cli.train import print_accuracy, tracked_training, usable_portfolio
     from features.portfolio import write_portfolio
-    from models.bundle import write_bundle
+    from models.mlflow_store import Store
     from models.package import value_package
+    from models.reference import DEFAULT_NAME
     from models.scoring import score_loans
-    from training.train import train
 
     console.out.rule("1. simulate a portfolio")
     simulate.run(out / "portfolio", _LOANS, _SEED)
@@ -39,8 +39,13 @@ def run(
     write_portfolio(out / "history", known.meta, known.tape, known.ledger)
     write_portfolio(out / "package", package.meta, package.tape, package.ledger)
     with console.err.status("training"):
-        trained = train(usable_portfolio(out / "history", strict=True))
-    write_bundle(out / "bundle", trained.bundle)
+        # A store of its own: a demonstration is no candidate for anybody's champion.
+        trained, _ = tracked_training(
+            usable_portfolio(out / "history", strict=True),
+            out / "bundle",
+            Store.in_folder(out / "mlruns"),
+            DEFAULT_NAME,
+        )
     print_accuracy(trained)
     console.out.rule("4. score and value the package")
     checked = score.checked_input(out / "package", trained.bundle, None, strict=True)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cli import check, corrections, demo, import_source, schema, score, simulate, train
+from cli import check, corrections, demo, import_source, models, schema, score, simulate, train
 
 app = typer.Typer(
     name="npl",
@@ -22,6 +22,7 @@ app = typer.Typer(
 for _verb in (simulate, import_source, check, schema, train, score, demo):
     app.command(_verb.NAME)(_verb.run)
 app.add_typer(corrections.app, name=corrections.NAME)
+app.add_typer(models.app, name=models.NAME)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """`npl score`: one scored row for every row of a tape, in input order."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -10,35 +10,21 @@ import typer
 if TYPE_CHECKING:
     import polars as pl
 
-    from features.faults import Faults
-    from features.portfolio import ExtraField
     from models.bundle import Bundle
+    from models.request import CheckedInput
 
 NAME: Final = "score"
 _FAULTS_SHOWN: Final = 10
 
 
-@dataclass(frozen=True)
-class CheckedInput:
-    """A tape ready to be scored, whichever way it came."""
-
-    tape: "pl.LazyFrame"
-    ledger: "pl.LazyFrame"
-    set_aside: "pl.DataFrame"
-    faults: "Faults"
-    file: str
-    row_numbers: "pl.Series | None" = None
-
-    def rows(self) -> int:
-        """Rows of the tape, good and set aside."""
-        import polars as pl
-
-        return int(self.tape.select(pl.len()).collect().item()) + self.set_aside.height
-
-
 def run(
     tape: Annotated[Path, typer.Argument(help="Portfolio folder, or a tape: parquet, CSV, XLSX.")],
-    model: Annotated[Path, typer.Option(help="Bundle of 'npl train'.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Bundle folder; or champion, challenger; or models:/NAME/3, models:/NAME@ALIAS."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Scores: .parquet, .csv or .xlsx.")],
     explain: Annotated[bool, typer.Option(help="Add the factors of each forecast.")] = False,
     cut_off: Annotated[
@@ -61,13 +47,12 @@ def run(
     """Forecast how much of each loan is recovered, and when; say why where asked."""
     from cli import console
     from cli.corrections import correction_summary, in_force
+    from cli.model_choice import chosen_bundle
     from cli.outputs import refuse_unknown_format, write_table
-    from models.bundle import read_bundle
     from models.scoring import score_loans
-    from models.unscored import with_unscored
 
     refuse_unknown_format(out)
-    bundle = read_bundle(model)
+    bundle = chosen_bundle(model)
     held = in_force(corrections, valued_on, bundle.version)
     checked = checked_input(tape, bundle, mapping, strict)
     refuse_unknown_format(out, checked.rows())
@@ -81,9 +66,7 @@ def run(
             progress=report,
             corrections=held,
         )
-    scores = with_unscored(
-        scores, checked.set_aside, checked.faults, checked.file, checked.row_numbers
-    )
+    scores = checked.complete(scores)
     write_table(scores, out)
     summary = summarise(scores)
     corrected = None if held is None else correction_summary(held, scores)
@@ -112,7 +95,9 @@ def run(
     console.out.print(f"scores in {out}, model {bundle.version}", highlight=False)
 
 
-def checked_input(path: Path, bundle: "Bundle", mapping: Path | None, strict: bool) -> CheckedInput:
+def checked_input(
+    path: Path, bundle: "Bundle", mapping: Path | None, strict: bool
+) -> "CheckedInput":
     """Check a portfolio folder or a bare tape against what the model asks for.
 
     Raises
@@ -124,13 +109,17 @@ def checked_input(path: Path, bundle: "Bundle", mapping: Path | None, strict: bo
     """
     import polars as pl
 
-    from features.check import check_portfolio, check_tape
+    from features.check import check_portfolio
     from features.errors import PortfolioError
     from features.faults import Faults
     from features.portfolio import TAPE_FILE, read_portfolio
-    from features.rules import Expected
     from features.sources import spreadsheet
-    from features.sources.result import no_ledger
+    from models.request import (
+        CheckedInput,
+        check_bare_tape,
+        refuse_other_fields,
+        refuse_other_terms,
+    )
 
     if path.is_dir():
         portfolio = read_portfolio(path)
@@ -156,62 +145,8 @@ def checked_input(path: Path, bundle: "Bundle", mapping: Path | None, strict: bo
         refuse_other_terms(sheet.meta.currency, None, bundle)
         faults, rows = Faults.of_source(sheet.faults), sheet.row_numbers
         raw = sheet.tape.lazy()
-    expected = Expected(
-        bundle.model.spec.basis, bundle.model.spec.extra_fields, bundle.portfolio.currency
-    )
-    tape = check_tape(raw, expected, path.name, row_numbers=rows)
-    if strict:
-        tape.require_clean()
-    everything = Faults.merged(faults, tape.faults)
-    return CheckedInput(tape.tape, no_ledger().lazy(), tape.set_aside, everything, path.name, rows)
-
-
-def refuse_other_terms(currency: str, basis: str | None, bundle: "Bundle") -> None:
-    """Refuse amounts that the model does not speak of.
-
-    Raises
-    ------
-    ScoringError
-        When currency or basis differ from those of the training portfolio.
-    """
-    from models.errors import ScoringError
-
-    terms = bundle.portfolio
-    if currency != terms.currency:
-        raise ScoringError(
-            f"the tape is in {currency}, the model was trained in {terms.currency};"
-            " score it with a model of its own currency"
-        )
-    if basis is not None and basis != terms.recovery_basis:
-        raise ScoringError(
-            f"the portfolio measures recovery on {basis}, the model on {terms.recovery_basis};"
-            " set recovery_basis in portfolio.toml alike, or train on this portfolio's like"
-        )
-
-
-def refuse_other_fields(extra_fields: "tuple[ExtraField, ...]", bundle: "Bundle") -> None:
-    """Refuse extra fields that bear a name the model knows but are something else.
-
-    Raises
-    ------
-    ScoringError
-        Naming every field whose type or levels differ.
-    """
-    from models.errors import ScoringError
-
-    known = {extra.name: extra for extra in bundle.model.spec.extra_fields}
-    other = [
-        f"{extra.name} (type {extra.type}, levels {', '.join(extra.levels) or 'none'})"
-        for extra in extra_fields
-        if extra.name in known
-        and (extra.type, extra.ordered, extra.levels)
-        != (known[extra.name].type, known[extra.name].ordered, known[extra.name].levels)
-    ]
-    if other:
-        raise ScoringError(
-            f"extra fields {'; '.join(other)} are declared otherwise than the model was trained on;"
-            " declare them alike in portfolio.toml, or train on this portfolio's like"
-        )
+    checked_tape = check_bare_tape(raw, bundle, path.name, rows, strict=strict)
+    return replace(checked_tape, faults=Faults.merged(faults, checked_tape.faults))
 
 
 def summarise(scores: "pl.DataFrame") -> dict[str, Any]:

@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from models.reference import DEFAULT_NAME
+
 if TYPE_CHECKING:
     from features.portfolio import Portfolio
+    from models.mlflow_store import Store
+    from models.registered import RegisteredVersion
+    from models.uncertainty import VintageBy
+    from training.holdout import Holdout
     from training.train import Trained
 
 NAME: Final = "train"
@@ -33,28 +39,41 @@ def run(
         Literal["cut_off_date", "origination_date"], typer.Option(help="What dates a vintage.")
     ] = "cut_off_date",
     strict: Annotated[bool, typer.Option(help="Refuse a portfolio with any error.")] = False,
+    name: Annotated[str, typer.Option(help="Registered model it becomes a version of.")] = (
+        DEFAULT_NAME
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train, judge out of time beside every baseline, and write a bundle without pickle."""
+    """Train, judge out of time beside every baseline, write a bundle and register it.
+
+    The first version of a registered model is its champion, a later one its challenger.
+    """
     from cli import console
     from features.replacing import refuse_occupied
-    from models.bundle import OWN_FILES, write_bundle
+    from models.bundle import OWN_FILES
     from models.errors import BundleError
+    from models.mlflow_store import Store
     from training.holdout import hold_out
-    from training.train import train
 
     refuse_occupied(out, OWN_FILES, "model bundle", BundleError)
     usable = usable_portfolio(portfolio, strict)
     start = held_out_from.date() if held_out_from else None
     with console.err.status("training"):
-        trained = train(usable, hold_out(usable, start, vintage_by), vintage_by)
-        write_bundle(out, trained.bundle)
+        trained, registered = tracked_training(
+            usable,
+            out,
+            Store.of_environment(),
+            name,
+            hold_out(usable, start, vintage_by),
+            vintage_by,
+        )
     if as_json:
         settings = trained.choice.settings
         console.print_json(
             {
                 "bundle": str(out),
                 "version": trained.bundle.version,
+                "registered": registered.as_document(),
                 "settings": {"trees": settings.trees, "linear_weight": settings.linear_weight},
                 "accuracy": trained.bundle.accuracy,
                 "notes": trained.bundle.notes,
@@ -62,7 +81,41 @@ def run(
         )
     else:
         print_accuracy(trained)
-        console.out.print(f"bundle {trained.bundle.version} in {out}", highlight=False)
+        console.out.print(
+            f"bundle {trained.bundle.version} in {out}, registered as {registered.name}"
+            f" {registered.version}, {', '.join(registered.aliases)}",
+            highlight=False,
+        )
+
+
+def tracked_training(
+    portfolio: "Portfolio",
+    out: Path,
+    store: "Store",
+    name: str,
+    holdout: "Holdout | None" = None,
+    vintage_by: "VintageBy" = "cut_off_date",
+) -> "tuple[Trained, RegisteredVersion]":
+    """Train in an MLflow run, write the bundle to `out`, and register it.
+
+    Raises
+    ------
+    StoreError
+        When MLflow's store cannot be reached or written.
+    TrainingError, BundleError
+        As `training.train.train` and `models.bundle.write_bundle`.
+    """
+    from models import registry
+    from models.bundle import write_bundle
+    from training.tracking import tracked_run
+    from training.train import train
+    from training.train_record import record_training
+
+    with tracked_run("train", portfolio, store=store) as run:
+        trained = train(portfolio, holdout, vintage_by)
+        write_bundle(out, trained.bundle)
+        record_training(run, trained)
+        return trained, registry.register(store, out, run.run_id, name)
 
 
 def usable_portfolio(folder: Path, strict: bool) -> "Portfolio":

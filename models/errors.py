@@ -15,3 +15,11 @@ class ScoringError(ModelsError):
 
 class CorrectionError(ModelsError):
     """A correction cannot be proposed, decided or read."""
+
+
+class StoreError(ModelsError):
+    """MLflow's store of runs and models cannot be reached, read or written."""
+
+
+class RegistryError(ModelsError):
+    """A registered model or a version of it is not there, or cannot be what was asked."""

@@ -1,6 +1,7 @@
 """What tests in more than one folder share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from features.check import check_portfolio
 from features.portfolio import Portfolio, read_portfolio
 from features.sources.simulated import simulate
+from models.mlflow_store import URI_VARIABLE, Store
 from models.recovery import RecoveryModel
 from training.dataset import TrainingSet, training_set
 from training.fit import fit_recovery
@@ -50,3 +52,27 @@ def training_data(simulated: Portfolio) -> TrainingSet:
 def dated_model(training_data: TrainingSet) -> RecoveryModel:
     """A model of the simulated loans' dated cash, with the default settings."""
     return fit_recovery(training_data, FitSettings())
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SQLite file of an MLflow store without runs: its tables take seconds to make."""
+    # Only tests that need MLflow wait for it.
+    from models.registry import answering  # noqa: PLC0415
+
+    store = Store.in_folder(tmp_path_factory.mktemp("store"))
+    assert store.file is not None
+    with answering(store) as client:
+        client.search_experiments()
+        client.search_registered_models()
+    return store.file
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An MLflow store of this test alone, also where the verbs look for one."""
+    copy = Store.in_folder(tmp_path / "mlruns")
+    copy.prepare()
+    shutil.copyfile(empty_store, tmp_path / "mlruns" / "mlflow.db")
+    monkeypatch.setenv(URI_VARIABLE, copy.uri)
+    return copy

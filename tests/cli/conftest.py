@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from cli.main import main
 from features.portfolio import read_portfolio
 from features.sources.simulated import simulate
 from models.bundle import Bundle, Provenance, write_bundle
+from models.mlflow_store import URI_VARIABLE, Store
 from training.dataset import training_set
 from training.fit import fit_recovery
 from training.settings import FitSettings
@@ -31,8 +33,13 @@ Npl = Callable[..., Ran]
 
 
 @pytest.fixture
-def npl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Npl:
-    """Run `npl` as a shell would, and give its exit code and what it wrote."""
+def npl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Npl:
+    """Run `npl` as a shell would, and give its exit code and what it wrote.
+
+    What it tracks stays in the test's own folder; with the fixture `store` that is quick.
+    """
+    if URI_VARIABLE not in os.environ:
+        monkeypatch.setenv(URI_VARIABLE, Store.in_folder(tmp_path / "mlruns").uri)
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["npl", *map(str, arguments)])

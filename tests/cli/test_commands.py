@@ -8,6 +8,7 @@ import pytest
 from openpyxl import load_workbook
 
 from features.portfolio import read_portfolio
+from models.mlflow_store import Store
 from tests.cli.conftest import Npl
 
 LENDING_CLUB = """\
@@ -32,7 +33,9 @@ def _lending_club_rows(loans: int) -> str:
     return LENDING_CLUB + "\n".join(rows) + "\n"
 
 
-def test_a_publishers_file_goes_all_the_way_to_scores(npl: Npl, tmp_path: Path) -> None:
+def test_a_publishers_file_goes_all_the_way_to_scores(
+    store: Store, npl: Npl, tmp_path: Path
+) -> None:
     raw = tmp_path / "LoanStats.csv"
     raw.write_text(_lending_club_rows(400))
     imported = npl("import", "lending_club", raw, "--out", tmp_path / "p", "--json")
@@ -40,6 +43,7 @@ def test_a_publishers_file_goes_all_the_way_to_scores(npl: Npl, tmp_path: Path) 
     assert imported.document["account"][-1] == {"step": "kept", "rows": 400}
     trained = npl("train", tmp_path / "p", "--out", tmp_path / "b", "--json")
     assert trained.code == 0, trained.err
+    assert trained.document["registered"]["aliases"] == ["champion"]
     models = [row["model"] for row in trained.document["accuracy"]]
     assert models[0] == "npl-recovery"
     assert {"overall mean", "random forest", "fractional logit"} < set(models)
