@@ -9,7 +9,18 @@ import sys
 
 import typer
 
-from cli import check, corrections, demo, import_source, models, schema, score, simulate, train
+from cli import (
+    check,
+    corrections,
+    demo,
+    explain,
+    import_source,
+    models,
+    schema,
+    score,
+    simulate,
+    train,
+)
 
 app = typer.Typer(
     name="npl",
@@ -19,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _verb in (simulate, import_source, check, schema, train, score, demo):
+for _verb in (simulate, import_source, check, schema, train, score, explain, demo):
     app.command(_verb.NAME)(_verb.run)
 app.add_typer(corrections.app, name=corrections.NAME)
 app.add_typer(models.app, name=models.NAME)

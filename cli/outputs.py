@@ -11,6 +11,8 @@ from features.replacing import replacing_file
 
 FORMATS: Final = (".parquet", ".csv", ".xlsx")
 _EXCEL_ROWS: Final = 1_048_575
+# Sentences are cut off by the next cell rather than push it off the screen.
+_TEXT_PIXELS: Final = 480
 
 
 def refuse_unknown_format(path: Path, rows: int | None = None) -> None:
@@ -61,6 +63,7 @@ def _write_xlsx(frame: pl.DataFrame, path: Path) -> None:
             workbook,
             worksheet="scores",
             column_formats=dict.fromkeys(rates, "0.00%"),
+            column_widths={n: _TEXT_PIXELS for n in frame.columns if n.startswith("why")},
             freeze_panes=(1, 1),
             autofit=True,
         )

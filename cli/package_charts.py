@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from cli.package_words import GROUPS, Label, rate, short_amount
+from cli.package_words import short_amount
 from models.package import PackageValuation
+from models.wording import GROUPS, Label, rate
 
 WIDTH: Final = 912
 _LEFT, _RIGHT, _TOP = 64, 24, 26
@@ -146,7 +147,7 @@ def waterfall_chart(valuation: PackageValuation) -> Chart | None:
             x + width + 7,
         )
 
-    start_name = Label("Starting point of the model", "模型起点")
+    start_name = Label("The average loan", "平均贷款")
     marks = [bar(0, 0.0, levels[0], "total", short_amount(levels[0]), start_name)]
     for place, (name, moved) in enumerate(steps, 1):
         text = ("+" if moved >= 0 else "") + short_amount(moved, high)

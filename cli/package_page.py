@@ -12,6 +12,8 @@ from features.spec import FeatureDefinition
 from features.vocabulary import allowed_codes
 from models.bundle import Bundle
 from models.package import PackageValuation
+from models.reasons import WHY_CHINESE, WHY_ENGLISH
+from models.wording import GROUPS, Label, amount, capital, level_label, rate
 
 TEMPLATE: Final = "package.html"
 LEVELS_SHOWN: Final = 12
@@ -49,7 +51,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"amount": words.amount, "rate": words.rate, "capital": words.capital}
+    environment.filters |= {
+        "amount": amount,
+        "cents": words.cents,
+        "rate": rate,
+        "capital": capital,
+    }
     return environment
 
 
@@ -70,16 +77,17 @@ def _content(valuation: PackageValuation, bundle: Bundle) -> dict[str, Any]:
         "cash": cash_chart(valuation),
         "curve": _periods(valuation.curve),
         "waterfall": waterfall_chart(valuation),
+        "base_rate": _base_rate(valuation),
+        "groups": [row | {"label": GROUPS[row["group"]]} for row in valuation.groups.to_dicts()],
         "distribution": distribution_chart(valuation),
         "factors": [
-            row
-            | {"label": _meaning(spec.definition(row["feature"])), "of": words.GROUPS[row["group"]]}
+            row | {"label": _meaning(spec.definition(row["feature"])), "of": GROUPS[row["group"]]}
             for row in valuation.factors.head(FACTORS_SHOWN).to_dicts()
         ],
         "other_factors": _rest(valuation.factors.slice(FACTORS_SHOWN), "amount"),
         "segments": _tables(valuation.segments, _SEGMENTS),
         "splits": _tables(valuation.segments, _SPLITS),
-        "largest": [_loan(row, bundle, currency) for row in valuation.largest.to_dicts()],
+        "largest": [_loan(row) for row in valuation.largest.to_dicts()],
         "accuracy": bundle.accuracy,
         "judged": _judged(bundle.accuracy),
         "flags": [
@@ -89,16 +97,20 @@ def _content(valuation: PackageValuation, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _meaning(definition: FeatureDefinition) -> words.Label:
-    return words.Label(definition.meaning_en, definition.meaning_zh)
+def _base_rate(valuation: PackageValuation) -> float | None:
+    """Rate of the average training loan, by the exposure of this package."""
+    ead = valuation.ead_amount
+    return valuation.base_amount / ead if valuation.base_amount is not None and ead else None
 
 
-def _spread_by(months: int | None) -> words.Label:
+def _meaning(definition: FeatureDefinition) -> Label:
+    return Label(definition.meaning_en, definition.meaning_zh)
+
+
+def _spread_by(months: int | None) -> Label:
     """Horizon of the range, where it is not the ultimate."""
     return (
-        words.Label("", "")
-        if months is None
-        else words.Label(f" by month {months}", f"（截至第{months}个月）")
+        Label("", "") if months is None else Label(f" by month {months}", f"（截至第{months}个月）")
     )
 
 
@@ -134,13 +146,13 @@ def _tables(segments: pl.DataFrame, dimensions: tuple[str, ...]) -> list[dict[st
             place = pl.col("level").replace_strict(order, default=len(order), return_dtype=pl.Int64)
             part = part.sort(place)
         rows = [
-            row | {"label": words.level_label(name, row["level"])}
+            row | {"label": level_label(name, row["level"])}
             for row in part.head(LEVELS_SHOWN).to_dicts()
         ]
         others = part.slice(LEVELS_SHOWN)
         if others.height:
             rows.append(_pooled(others))
-        total = _pooled(part) | {"label": words.Label("Total", "合计")}
+        total = _pooled(part) | {"label": Label("Total", "合计")}
         tables.append({"label": words.DIMENSIONS[name], "rows": rows, "total": total})
     return tables
 
@@ -155,17 +167,18 @@ def _pooled(levels: pl.DataFrame) -> dict[str, Any]:
     ead = row["ead_amount"]
     return row | {
         "recovery_rate": row["expected_recovery_amount"] / ead if ead else None,
-        "label": words.Label(f"{levels.height} others", f"其余{levels.height}项"),
+        "label": Label(f"{levels.height} others", f"其余{levels.height}项"),
     }
 
 
-def _loan(row: dict[str, Any], bundle: Bundle, currency: str) -> dict[str, Any]:
+def _loan(row: dict[str, Any]) -> dict[str, Any]:
     kind = [
-        words.level_label(name, row[name])
+        level_label(name, row[name])
         for name in ("asset_class", "guarantee_type", "region")
         if row.get(name) is not None
     ]
-    return row | {"why": words.reasons(row, bundle.model.spec, currency), "kind": kind}
+    why = Label(row.get(WHY_ENGLISH) or "", row.get(WHY_CHINESE) or "")
+    return row | {"why": why, "kind": kind}
 
 
 def _judged(accuracy: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -175,12 +188,12 @@ def _judged(accuracy: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {name: accuracy[0].get(name) for name in ("loans", "held_out_from", "horizon_months")}
 
 
-def _flag(flag: str, bundle: Bundle) -> words.Label:
+def _flag(flag: str, bundle: Bundle) -> Label:
     name = flag.removeprefix("unseen_")
     if name == flag or name not in bundle.model.spec.names:
-        return words.Label(flag, "")
+        return Label(flag, "")
     meaning = _meaning(bundle.model.spec.definition(name))
-    return words.Label(
+    return Label(
         f"{meaning.en}: value unknown to the model, scored as missing",
         f"{meaning.zh}：模型未见过的取值，按缺失处理",
     )

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from cli import package_words as words
 from models.package_tables import POINTS
+from models.wording import GROUPS, Label, capital
 
 AMOUNT: Final = "#,##0.00"
 COUNT: Final = "#,##0"
@@ -28,6 +28,8 @@ _HEADERS: Final = {
     "reason": "Reason without forecast 未评分原因",
     "base_rate": "Starting point 模型起点",
     "other_points": "Other factors 其余因素",
+    "why_en": "Why",
+    "why_zh": "原因（为何如此预测）",
     "horizon_months": "Months after the cut-off 基准日后月数",
     "cumulative_amount": "Cumulative cash 累计现金",
     "cash_amount": "Cash of the period 当期现金",
@@ -54,7 +56,7 @@ _HEADERS: Final = {
 
 Cell = str | float | bool | None
 # Label, value, and the look of the row.
-Fact = tuple[words.Label, Cell, str]
+Fact = tuple[Label, Cell, str]
 
 
 class Sheets:
@@ -131,9 +133,9 @@ def _header(column: str) -> str:
     if column in _HEADERS:
         return _HEADERS[column]
     if column.startswith(POINTS):
-        label = words.GROUPS[column.removeprefix(POINTS)]
+        label = GROUPS[column.removeprefix(POINTS)]
         return f"{label.en}, points {label.zh}（百分点）"
-    return words.capital(column.replace("_", " "))
+    return capital(column.replace("_", " "))
 
 
 def _look(column: str, dtype: pl.DataType) -> str:

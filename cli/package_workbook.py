@@ -25,6 +25,7 @@ from models.bundle import Bundle
 from models.errors import ScoringError
 from models.package import PackageValuation, tie_out
 from models.package_tables import POINTS
+from models.wording import GROUPS, Label, level_label
 
 EXCEL_ROWS: Final = 1_048_575
 EXCEL_CHARACTERS: Final = 32_767
@@ -65,6 +66,7 @@ def write_workbook(
             sheets.add_facts("Summary", _summary(valuation, bundle))
             sheets.add_frame("Loans", _loans(scores, bundle))
             sheets.add_frame("Cash curve", valuation.curve)
+            sheets.add_frame("Factor groups", _groups(valuation))
             sheets.add_frame("Factors", _factors(valuation, bundle))
             sheets.add_frame("Segments", _segments(valuation))
             sheets.add_frame("Checks", tie_out(valuation))
@@ -93,7 +95,7 @@ def _refuse_what_excel_cannot_hold(
 
 
 def _summary(valuation: PackageValuation, bundle: Bundle) -> list[Fact]:
-    v, label = valuation, words.Label
+    v, label = valuation, Label
     facts: list[Fact] = [
         (label(v.title, ""), None, TITLE),
         (label("Value analysis support, not an appraisal", "价值分析，非价值评估"), None, PLAIN),
@@ -157,13 +159,9 @@ def _range(valuation: PackageValuation) -> list[Fact]:
     spread, months = valuation.spread, valuation.spread_months
     if spread is None:
         return []
-    by = (
-        words.Label("", "")
-        if months is None
-        else words.Label(f", by month {months}", f"，{months}个月内")
-    )
+    by = Label("", "") if months is None else Label(f", by month {months}", f"，{months}个月内")
     return [
-        (words.Label(f"{name} of the recovery{by.en}", f"回收额{name}{by.zh}"), amount, AMOUNT)
+        (Label(f"{name} of the recovery{by.en}", f"回收额{name}{by.zh}"), amount, AMOUNT)
         for name, amount in (
             ("P10", spread.p10_amount),
             ("P50", spread.p50_amount),
@@ -172,13 +170,13 @@ def _range(valuation: PackageValuation) -> list[Fact]:
     ]
 
 
-def _section(title: words.Label, facts: list[Fact]) -> list[Fact]:
+def _section(title: Label, facts: list[Fact]) -> list[Fact]:
     """Facts under their title, nothing where there are none."""
     return [(title, None, HEADER), *facts] if facts else []
 
 
 def _announced(valuation: PackageValuation) -> list[Fact]:
-    a, label = valuation.announcement, words.Label
+    a, label = valuation.announcement, Label
     figures: list[Fact] = [
         (label("Principal + interest", "本息合计"), a.claim_amount, AMOUNT),
         (label("Days past due, weighted", "加权逾期天数"), a.weighted_days_past_due, AMOUNT),
@@ -225,20 +223,36 @@ def _factors(valuation: PackageValuation, bundle: Bundle) -> pl.DataFrame:
         meaning=pl.Series([m.meaning_en for m in meanings], dtype=pl.String),
         meaning_zh=pl.Series([m.meaning_zh for m in meanings], dtype=pl.String),
     )
+    columns = ["group", "feature", "meaning", "meaning_zh", *table.columns[2:]]
+    return _between_ends(named, valuation).select(columns)
+
+
+def _groups(valuation: PackageValuation) -> pl.DataFrame:
+    """Group table between its starting point and its total."""
+    table = valuation.groups
+    if valuation.base_amount is None:
+        return table
+    labels = [GROUPS[name] for name in table["group"]]
+    named = table.with_columns(
+        group=pl.Series([f"{one.en} {one.zh}" for one in labels], dtype=pl.String)
+    )
+    return _between_ends(named, valuation).select(table.columns)
+
+
+def _between_ends(table: pl.DataFrame, valuation: PackageValuation) -> pl.DataFrame:
     ends = pl.DataFrame(
         {
-            "group": ["starting point", "expected recovery"],
+            "group": ["starting point: the average loan", "expected recovery"],
             "amount": [valuation.base_amount, valuation.expected_recovery_amount],
         }
     )
-    columns = ["group", "feature", "meaning", "meaning_zh", *table.columns[2:]]
-    return pl.concat([ends.head(1), named, ends.tail(1)], how="diagonal").select(columns)
+    return pl.concat([ends.head(1), table, ends.tail(1)], how="diagonal")
 
 
 def _segments(valuation: PackageValuation) -> pl.DataFrame:
     table = valuation.segments
     labels = [
-        words.level_label(dimension, level)
+        level_label(dimension, level)
         for dimension, level in table.select("dimension", "level").iter_rows()
     ]
     return table.with_columns(

@@ -26,6 +26,8 @@ LARGEST_LOANS: Final = 10
 _PASSED: Final = pl.when(pl.col("reason").is_null() | pl.col("flags").is_not_null())
 # Totals tie when they differ by less than half a cent.
 _HALF_A_CENT: Final = 0.005
+# Base and factors, before they are rounded, relative to all that they move.
+_TIES_WITHIN: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,16 @@ class PackageValuation:
         `dimension`, `level` (null: not stated), `loans`, `scored_loans`, `claim_amount`,
         `ead_amount`, `expected_recovery_amount`, `recovery_rate`.
     base_amount : float, optional
-        Expected recovery before any feature of a loan; None without explained scores.
+        Expected recovery if every loan were the average loan of the training portfolio; None
+        without explained scores.
     correction_amount : float
         What approved corrections of segments add to the expected recovery; 0 without any.
     factors : polars.DataFrame
-        `group`, `feature`, `amount`, `raising_amount`, `lowering_amount`, `raised_loans`,
-        `lowered_loans`: base, `amount` and the correction add up to the expected recovery. Empty
-        without explained scores.
+        What moves the package away from that: `group`, `feature`, `amount`, `raising_amount`,
+        `lowering_amount`, `raised_loans`, `lowered_loans`. Base, `amount` and the correction add up
+        to the expected recovery to the cent. Empty without explained scores.
     groups : polars.DataFrame
-        The same by factor group.
+        The same by factor group; adds up to the cent, too.
     flags : polars.DataFrame
         `flag`, `loans`, `ead_amount`.
     distribution : polars.DataFrame
@@ -167,7 +170,15 @@ def value_package(
     dimensions, left_out = tables.dimensions_of(present)
     explained = "base_rate" in scores.columns
     dated = bool(model.horizons_months)
+    expected = total(scored, "expected_recovery_amount")
+    correction = round(_correction(scored), 2)
     factors = tables.factor_table(scored, model.spec if explained else None)
+    base_amount = None
+    if explained:
+        base_amount = float((scored["base_rate"] * scored["ead"]).sum())
+        without = expected - correction
+        _refuse_other_factors(base_amount, factors, without)
+        base_amount, factors = tables.in_cents(base_amount, factors, without)
     spread = _spread(scored, model)
     dates = loans.select(
         pl.col(age.CUT_OFF).min().alias("first"), pl.col(age.CUT_OFF).max().alias("last")
@@ -180,7 +191,7 @@ def value_package(
         scored_loans=scored.height,
         unscored_loans=loans.height - scored.height,
         borrowers=tape["borrower_id"].n_unique(),
-        expected_recovery_amount=total(scored, "expected_recovery_amount"),
+        expected_recovery_amount=expected,
         bases=recovery_bases(loans, scored, present),
         announcement=announcement_of(loans),
         unscored=tables.reason_table(loans),
@@ -188,8 +199,8 @@ def value_package(
         spread_months=model.uncertain_months,
         curve=tables.curve_table(scored, model.horizons_months, model.ultimate_months),
         segments=tables.segment_table(loans, dimensions),
-        base_amount=float((scored["base_rate"] * scored["ead"]).sum()) if explained else None,
-        correction_amount=_correction(scored),
+        base_amount=base_amount,
+        correction_amount=correction,
         factors=factors,
         groups=tables.group_table(factors),
         flags=tables.flag_table(scored),
@@ -226,6 +237,17 @@ def _refuse_lost_loans(scores: pl.DataFrame, tape: pl.DataFrame) -> None:
                 f"{len(found):,} loans {fault}, the first is {found[0]!r};"
                 " value the tape that was scored, whole"
             )
+
+
+def _refuse_other_factors(base_amount: float, factors: pl.DataFrame, expected: float) -> None:
+    """Refuse factors that do not explain the forecast: rounding must not hide it."""
+    money = [base_amount, *factors["amount"]]
+    explained, size = sum(money), sum(map(abs, money))
+    if abs(explained - expected) > _TIES_WITHIN * size:
+        raise ScoringError(
+            f"base and factors of the scores add up to {explained:,.2f}, not to the expected"
+            f" recovery of {expected:,.2f}; score the tape again with --explain"
+        )
 
 
 def _loan_facts(tape: pl.DataFrame, meta: PortfolioMeta, cut_off_date: date | None) -> pl.DataFrame:
@@ -337,9 +359,10 @@ def tie_out(valuation: PackageValuation) -> pl.DataFrame:
         )
     if v.base_amount is not None:
         for name, table in (("factors", v.factors), ("groups", v.groups)):
-            added = v.base_amount + total(table, "amount") + v.correction_amount
+            added = round(v.base_amount + total(table, "amount") + v.correction_amount, 2)
             what = f"expected recovery = base + {name}"
-            pairs.append((f"{what} + correction" if v.correction_amount else what, expected, added))
+            told = f"{what} + correction" if v.correction_amount else what
+            pairs.append((told, round(expected, 2), added))
     frame = pl.DataFrame(pairs, schema=["check", "total", "parts"], orient="row", strict=False)
     difference = pl.col("total") - pl.col("parts")
     return frame.with_columns(difference=difference, holds=difference.abs() < _HALF_A_CENT)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from features.horizons import rate_column
 from features.spec import FeatureSpec
+from models.rounding import apportion
 
 # Dimension of the segment table -> column of the tape it needs.
 DIMENSIONS: Final = {
@@ -20,6 +22,7 @@ DIMENSIONS: Final = {
 LOAN_FACTS: Final = ("borrower_id", "asset_class", "guarantee_type", "region")
 POINTS: Final = "points_"
 _RATE_STEPS: Final = 10
+_CENTS: Final = 100
 
 
 def dimensions_of(present: frozenset[str]) -> tuple[list[str], list[str]]:
@@ -153,10 +156,55 @@ def factor_table(scored: pl.DataFrame, spec: FeatureSpec | None) -> pl.DataFrame
     return _by_size(pl.DataFrame(rows, schema=schema, orient="row"))
 
 
+def in_cents(
+    base_amount: float, factors: pl.DataFrame, expected_amount: float
+) -> tuple[float, pl.DataFrame]:
+    """Round base and factors so that they add up to the expected recovery to the cent.
+
+    By the largest-remainder rule, from above: base and groups to the expected recovery, the factors
+    of a group to the group, what raises and what lowers to the factor.
+
+    Parameters
+    ----------
+    base_amount : float
+        Expected recovery before any feature.
+    factors : polars.DataFrame
+        From `factor_table`.
+    expected_amount : float
+        Expected recovery of the package.
+
+    Returns
+    -------
+    base_amount : float
+    factors : polars.DataFrame
+        The same rows in the same order, amounts in whole cents.
+    """
+    by_group = factors.with_row_index("place").partition_by("group", maintain_order=True)
+    sums = [float(part["amount"].sum()) for part in by_group]
+    ends = apportion(np.array([base_amount, *sums]) * _CENTS, round(expected_amount * _CENTS))
+    rounded = []
+    for part, end in zip(by_group, ends[1:], strict=True):
+        amounts = apportion(part["amount"].to_numpy() * _CENTS, end)
+        ways = apportion(
+            part.select("raising_amount", "lowering_amount").to_numpy() * _CENTS, amounts
+        )
+        rounded.append(
+            part.with_columns(
+                amount=pl.Series(amounts) / _CENTS,
+                raising_amount=pl.Series(ways[:, 0]) / _CENTS,
+                lowering_amount=pl.Series(ways[:, 1]) / _CENTS,
+            )
+        )
+    return float(ends[0]) / _CENTS, pl.concat(rounded).sort("place").drop("place")
+
+
 def group_table(factors: pl.DataFrame) -> pl.DataFrame:
     """Sum the factors of each group: `group`, `amount`, `raising_amount`, `lowering_amount`."""
+    # A sum of cents is a number of cents: the last bits of the sum are not.
     return _by_size(
-        factors.group_by("group", maintain_order=True).agg(pl.col(name).sum() for name in _MOVED)
+        factors.group_by("group", maintain_order=True).agg(
+            pl.col(name).sum().round(2) for name in _MOVED
+        )
     )
 
 

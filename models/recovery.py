@@ -169,9 +169,11 @@ class RecoveryModel:
         """Exact additive explanation of the ultimate rate."""
         names = self.spec.names
         linear = self.linear.contributions(features, names) * self.linear_weight
-        trees = self.trees.contributions(tree_matrix(features, names)) * self.tree_weight
-        scores = linear + trees[:, :-1]
-        base = self.level + self.linear_weight * self.linear.intercept + trees[:, -1]
+        base = np.full(features.height, self.level + self.linear_weight * self.linear.intercept)
+        scores = linear
+        if self.tree_weight:
+            trees = self.trees.contributions(tree_matrix(features, names)) * self.tree_weight
+            scores, base = linear + trees[:, :-1], base + trees[:, -1]
         return Contributions(
             names=tuple(names),
             base_score=base,

@@ -15,8 +15,9 @@ from features.exposure import EAD
 from features.horizons import rate_column
 from features.pipeline import UNSEEN, build_scoring_frame
 from features.segments import segment_frame
-from features.spec import FeatureDefinition
+from features.spec import FeatureDefinition, FeatureSpec
 from models.correction import CorrectionsInForce, correct_scores
+from models.reasons import reason_columns
 from models.recovery import Contributions, RecoveryModel
 
 Array = NDArray[np.float64]
@@ -66,7 +67,8 @@ def score_loans(
         `expected_recovery_amount`; `flags` (features whose value the model has never seen, joined
         by `;`); `reason` (why a loan has no forecast, else missing). With `explain`: `base_rate`,
         then `factor_1` (feature), `factor_1_value` (the loan's own), `factor_1_points` ... by size,
-        `other_points`, and `points_<feature>` for all; base and points add up to `recovery_rate`.
+        `other_points`, the same as sentences in English and Chinese (`why_en`, `why_zh`), and
+        `points_<feature>` for all; base and points add up to `recovery_rate`.
 
     Raises
     ------
@@ -74,10 +76,11 @@ def score_loans(
         When the tape lacks an extra field of the model.
     """
     frame = build_scoring_frame(tape, ledger, model.spec, cut_off_date).collect(engine="streaming")
+    currency = _currency(tape) if explain else None
     blocks = []
     for start in range(0, max(frame.height, 1), BLOCK_LOANS):
         block = frame.slice(start, BLOCK_LOANS)
-        blocks.append(_score_block(model, block, explain))
+        blocks.append(_score_block(model, block, currency))
         if progress is not None:
             progress(min(start + BLOCK_LOANS, frame.height), frame.height)
     scores = pl.concat(blocks)
@@ -87,7 +90,14 @@ def score_loans(
     return correct_scores(scores, corrections.by_loan(segments))
 
 
-def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl.DataFrame:
+def _currency(tape: pl.LazyFrame) -> str:
+    """Currency of a tape, which has but one; none where it is empty."""
+    found = tape.select(pl.col("currency").drop_nulls().first()).collect()
+    return str(found.item() or "")
+
+
+def _score_block(model: RecoveryModel, block: pl.DataFrame, currency: str | None) -> pl.DataFrame:
+    """Scores of a block, explained where its currency is given."""
     ultimate, curve = model.forecast(block)
     forecast = block.select(
         "loan_id",
@@ -103,8 +113,8 @@ def _score_block(model: RecoveryModel, block: pl.DataFrame, explain: bool) -> pl
         flags=block[UNSEEN].list.eval(pl.lit("unseen_") + pl.element()).list.join(";"),
         reason=pl.lit(None, dtype=pl.String),
     )
-    if explain:
-        forecast = forecast.hstack(_factors(model, block))
+    if currency is not None:
+        forecast = forecast.hstack(_factors(model, block, currency))
     scored = (block[EAD] > 0).fill_null(False)
     if scored.all():
         return forecast
@@ -149,26 +159,37 @@ def quantile_column(probability: float) -> str:
     return f"recovery_rate_p{round(100 * probability):02d}"
 
 
-def _factors(model: RecoveryModel, block: pl.DataFrame) -> pl.DataFrame:
+def _factors(model: RecoveryModel, block: pl.DataFrame, currency: str) -> pl.DataFrame:
     why = model.contributions(block)
     count = min(FACTORS, len(why.names))
     # A stable order breaks ties by the order of the features.
     order = np.argsort(-np.abs(why.rate_points), axis=1, kind="stable")[:, :count]
-    texts = pl.DataFrame([value_text(block[d.name], d) for d in model.spec.definitions])
     columns: dict[str, pl.Series | NDArray[np.float64]] = {"base_rate": why.base_rate}
     top = np.take_along_axis(why.rate_points, order, axis=1)
-    table = texts.to_numpy()
+    values = _own_values(block, order, model.spec)
     names = np.array(why.names, dtype=object)
     for place in range(count):
         chosen = order[:, place]
         columns[f"factor_{place + 1}"] = pl.Series(names[chosen].tolist(), dtype=pl.String)
-        own = table[np.arange(block.height), chosen]
-        columns[f"factor_{place + 1}_value"] = pl.Series(own.tolist(), dtype=pl.String)
+        own = values[:, place].tolist()
+        columns[f"factor_{place + 1}_value"] = pl.Series(own, dtype=pl.String)
         columns[f"factor_{place + 1}_points"] = np.ascontiguousarray(top[:, place])
     columns["other_points"] = _others(why, order)
+    columns |= reason_columns(block, why, order, model.spec, currency)
     for place, name in enumerate(why.names):
         columns[f"points_{name}"] = np.ascontiguousarray(why.rate_points[:, place])
     return pl.DataFrame(columns)
+
+
+def _own_values(
+    block: pl.DataFrame, order: NDArray[np.intp], spec: FeatureSpec
+) -> NDArray[np.object_]:
+    """Text of the loan's own value of each of its factors, shape (loans, factors)."""
+    texts = np.empty(order.shape, dtype=object)
+    for place, definition in enumerate(spec.definitions):
+        rows, ranks = np.nonzero(order == place)
+        texts[rows, ranks] = value_text(block[definition.name].gather(rows), definition).to_list()
+    return texts
 
 
 def _others(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from models.tree_shap import TABLE_BUDGET_BYTES, tables_within, tree_contributions
+from models.tree_tables import Tables
 
 Array = NDArray[np.float64]
 
@@ -53,15 +57,34 @@ class TreePart:
             total += np.asarray(booster.predict(matrix, raw_score=True))
         return total / len(self.boosters)
 
+    @cached_property
+    def tables(self) -> Tables | None:
+        """Pattern tables of all trees; None where they would pass `TABLE_BUDGET_BYTES`."""
+        return tables_within(self.texts, TABLE_BUDGET_BYTES)
+
+    @property
+    def explained_by(self) -> Literal["tables", "pred_contrib"]:
+        """What works the contributions out: our pattern tables, or LightGBM where they are too big.
+
+        Both are exact path-dependent TreeSHAP; LightGBM's takes some fifty times as long.
+        """
+        return "pred_contrib" if self.tables is None else "tables"
+
     def contributions(self, matrix: Array) -> Array:
         """Mean TreeSHAP contributions, shape (loans, features + 1); the last is the base.
 
-        LightGBM's own path-dependent TreeSHAP (`pred_contrib`), exact and additive.
+        Path-dependent, exact and additive; see `models.tree_tables`.
+
+        Parameters
+        ----------
+        matrix : array, shape (loans, features), C order
+            From `tree_matrix`.
         """
+        if self.tables is not None:
+            return tree_contributions(self.tables, matrix) / len(self.texts)
         total = np.zeros((len(matrix), matrix.shape[1] + 1))
-        if not len(matrix):
-            # LightGBM divides by the number of rows.
-            return total
-        for booster in self.boosters:
-            total += np.asarray(booster.predict(matrix, pred_contrib=True))
-        return total / len(self.boosters)
+        # LightGBM divides by the number of rows.
+        if len(matrix):
+            for booster in self.boosters:
+                total += np.asarray(booster.predict(matrix, pred_contrib=True))
+        return total / len(self.texts)

@@ -9,10 +9,9 @@ import pytest
 
 from cli.package_charts import cash_chart, nice_steps, waterfall_chart
 from cli.package_page import render_page
-from cli.package_words import amount, feature_value, rate, reasons, short_amount
+from cli.package_words import short_amount
 from features.portfolio import Portfolio, read_portfolio
 from features.sources.simulated import simulate
-from features.spec import FeatureDefinition
 from models.bundle import Bundle, Provenance
 from models.package import PackageValuation, value_package
 from models.scoring import score_loans
@@ -217,51 +216,16 @@ def test_the_waterfall_ends_where_the_expected_recovery_begins(
         assert mark.kind == ("up" if moved >= 0 else "down")
 
 
-def test_reasons_carry_the_loan_s_own_values(valuation: PackageValuation, bundle: Bundle) -> None:
-    loan = valuation.largest.row(0, named=True)
-    why = reasons(loan, bundle.model.spec, "CNY")
-    for place in range(1, 6):
-        definition = bundle.model.spec.definition(loan[f"factor_{place}"])
-        assert definition.meaning_zh in why.zh
-        assert f"{100 * abs(loan[f'factor_{place}_points']):.1f}" in why.en
-    assert f"{loan['base_rate']:.1%}" in why.en
-    assert why.en.endswith(f"which gives {loan['recovery_rate']:.1%}.")
-
-
-@pytest.mark.parametrize(
-    ("kind", "unit", "text", "english", "chinese"),
-    [
-        ("number", "ratio", "0.58661", "58.7%", "58.7%"),
-        ("number", "currency", "4.8913e+06", "CNY 4,891,300", "4,891,300元"),
-        ("number", "months", "98", "98 months", "98个月"),
-        ("number", "year", "2021.08", "2021-02", "2021-02"),
-        ("number", "% a year", "5.4", "5.4% a year", "5.4%"),
-        ("number", "", "-3", "−3", "−3"),
-        ("flag", "", "yes", "yes", "是"),
-        ("category", "", "planned_unit", "planned unit", "planned unit"),
-        ("category", "", None, "not stated", "未提供"),
-    ],
-)
-def test_values_read_as_a_person_writes_them(
-    kind: str, unit: str, text: str | None, english: str, chinese: str
+def test_the_largest_loans_say_why_in_both_languages(
+    html: str, valuation: PackageValuation
 ) -> None:
-    definition = FeatureDefinition.model_validate(
-        {
-            "name": "some_feature",
-            "group": "borrower",
-            "kind": kind,
-            "unit": unit,
-            "levels": (),
-            "meaning_en": "m",
-            "meaning_zh": "m",
-        }
-    )
-    assert feature_value(text, definition, "CNY") == (english, chinese)
+    text = Page(html).words
+    for loan in valuation.largest.iter_rows(named=True):
+        assert " ".join(loan["why_en"].split()) in text
+        assert loan["why_zh"] in text
 
 
-def test_numbers_have_separators_and_a_real_minus() -> None:
-    assert (amount(1234567.4), amount(-0.2), amount(-1500.0)) == ("1,234,567", "0", "−1,500")
-    assert (amount(None), rate(None), rate(-0.031)) == ("–", "–", "−3.1%")
+def test_steps_of_a_scale_are_round() -> None:
     assert nice_steps(0.0) == [0.0]
     assert nice_steps(180.0) == [0.0, 50.0, 100.0, 150.0]
 

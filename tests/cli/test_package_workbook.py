@@ -20,7 +20,7 @@ from training.dataset import training_set
 from training.fit import fit_recovery
 from training.settings import FitSettings
 
-SHEETS = ["Summary", "Loans", "Cash curve", "Factors", "Segments", "Checks"]
+SHEETS = ["Summary", "Loans", "Cash curve", "Factor groups", "Factors", "Segments", "Checks"]
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,13 @@ def test_totals_tie_against_plain_sums(book: Workbook, scores: pl.DataFrame) -> 
     assert sum(numbers(column(book, "Loans", "Expected recovery"))) == pytest.approx(expected)
     assert sum(numbers(column(book, "Loans", "EAD"))) == pytest.approx(ead)
     assert sum(numbers(column(book, "Cash curve", "Cash of the period"))) == pytest.approx(expected)
-    *parts, total = numbers(column(book, "Factors", "Net"))
-    assert sum(parts) == pytest.approx(expected)
-    assert total == pytest.approx(expected)
+    for sheet in ("Factors", "Factor groups"):
+        *parts, total = numbers(column(book, sheet, "Net"))
+        assert total == pytest.approx(expected)
+        # What the cells show, to the cent.
+        shown = [round(100 * part) for part in parts]
+        assert shown == pytest.approx([100 * part for part in parts], abs=1e-3)
+        assert sum(shown) == round(100 * total)
     # Six splits, each the whole package.
     assert sum(numbers(column(book, "Segments", "EAD"))) == pytest.approx(6 * ead)
     assert all(value is True for value in column(book, "Checks", "Holds"))

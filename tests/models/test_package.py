@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -234,6 +235,54 @@ def test_factors_in_money_by_brute_force(valuation: PackageValuation) -> None:
     ead = valuation.factors.row(by_predicate=pl.col("feature") == "ead", named=True)
     assert (ead["raised_loans"], ead["lowered_loans"]) == (2, 1)
     assert (ead["raising_amount"], ead["lowering_amount"]) == pytest.approx((400.0, -12.0))
+
+
+def cents(values: Any) -> list[int]:
+    found = [round(100 * value) for value in values]
+    assert found == pytest.approx([100 * value for value in values], abs=1e-3)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_factors_and_groups_add_up_to_the_cent(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = rng.normal(0, 0.1, (3, 3))
+    ead = 10 ** rng.uniform(2, 9, 3)
+    rate = 0.25 + points.sum(axis=1)
+    scored = make_scores().filter(pl.col("reason").is_null())
+    exact = scored.with_columns(
+        ead=pl.Series(ead),
+        recovery_rate=pl.Series(rate),
+        recovery_rate_24m=pl.Series(rate),
+        expected_recovery_amount=pl.Series(ead * rate),
+        points_ead=pl.Series(points[:, 0]),
+        points_interest_rate=pl.Series(points[:, 1]),
+        points_days_past_due=pl.Series(points[:, 2]),
+    )
+    tape = make_tape().filter(pl.col("loan_id").is_in(["A", "B", "E"]))
+    found = value_package(exact, tape, MODEL, META)
+    (base,) = cents([found.base_amount])
+    total = round(100 * found.expected_recovery_amount)
+    assert base + sum(cents(found.factors["amount"])) == total
+    assert base + sum(cents(found.groups["amount"])) == total
+    for table in (found.factors, found.groups):
+        raised, lowered = cents(table["raising_amount"]), cents(table["lowering_amount"])
+        assert list(map(sum, zip(raised, lowered, strict=True))) == cents(table["amount"])
+    for name, amount in found.groups.select("group", "amount").iter_rows():
+        own = found.factors.filter(pl.col("group") == name)["amount"]
+        assert sum(cents(own)) == cents([amount])[0]
+    money = points * ead[:, None]
+    names = ("ead", "interest_rate", "days_past_due")
+    shown = dict(found.factors.select("feature", "amount").rows())
+    for name, column in zip(names, money.T, strict=True):
+        assert shown[name] == pytest.approx(column.sum(), abs=0.031, rel=1e-12)
+    assert tie_out(found)["holds"].all()
+
+
+def test_factors_that_do_not_explain_the_forecast_are_refused() -> None:
+    wrong = make_scores().with_columns(points_ead=pl.col("points_ead") + 1e-4)
+    with pytest.raises(ScoringError, match="score the tape again with --explain"):
+        value_package(wrong, make_tape(), MODEL, META)
 
 
 def test_without_explanation_there_are_no_factors_and_it_is_said() -> None:
