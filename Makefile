@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check accuracy lock clean
+.PHONY: help install demo test check accuracy tuning lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: install ## lint, format, types, import contracts, doctests, installed ver
 
 accuracy: install ## write docs/accuracy.md anew from the real files in NPL_DATA
 	$(BIN)/python -m benchmarks.accuracy
+
+tuning: install ## write docs/tuning.md anew from the real files in NPL_DATA
+	$(BIN)/python -m benchmarks.tuning
 
 # UPGRADE=--upgrade moves every pin; without it only what pyproject.toml asks for moves.
 lock: ## resolve pyproject.toml into requirements.lock

@@ -195,7 +195,7 @@ def _fold_section(fold: Fold, portfolio: Portfolio, level: str = "##") -> str:
 
 def _chosen(choice: Choice) -> str:
     settings = choice.settings
-    text = f"Chosen: {settings.trees} trees, linear weight {settings.linear_weight:g}"
+    text = f"Chosen: {settings.trees_name} trees, linear weight {settings.linear_weight:g}"
     if not choice.evidence:
         return text + " (the default: too few outcomes to choose by)."
     told = ", ".join(
@@ -278,7 +278,8 @@ def _objectives(portfolios: dict[str, Portfolio]) -> str:
             model = fit_recovery(split.train, replace(settings, link=link))
             forecast = model.recovery_rate(judged.features)
             figures[name] = accuracy(actual, forecast, judged.ead)
-        hurdle = fit_hurdle(LabelledLoans(split.train.spec, seen.features, rate), settings.trees)
+        trees = settings.tree_settings
+        hurdle = fit_hurdle(LabelledLoans(split.train.spec, seen.features, rate), trees)
         figures["hurdle"] = accuracy(actual, hurdle(judged.features), judged.ead)
         shipped = fit_recovery(split.train, settings).link
         lines += [

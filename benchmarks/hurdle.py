@@ -7,15 +7,14 @@ from numpy.typing import NDArray
 
 from models.baselines import Forecast, LabelledLoans
 from models.trees import tree_matrix
-from training.settings import PRESETS, Preset
+from training.settings import TreeSettings
 
 # A recovery below half a percent of the exposure counts as none.
 PAYS_FROM_RATE = 0.005
 
 
-def fit_hurdle(loans: LabelledLoans, preset: Preset) -> Forecast:
+def fit_hurdle(loans: LabelledLoans, settings: TreeSettings) -> Forecast:
     """Hurdle with the shipped trees' settings; the expectation is the product, never a gate."""
-    settings = PRESETS[preset]
     names = loans.spec.names
     matrix = tree_matrix(loans.features, names)
     pays = loans.rate > PAYS_FROM_RATE

@@ -20,6 +20,7 @@ from cli import (
     score,
     simulate,
     train,
+    tune,
 )
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _verb in (simulate, import_source, check, schema, train, score, explain, demo):
+for _verb in (simulate, import_source, check, schema, tune, train, score, explain, demo):
     app.command(_verb.NAME)(_verb.run)
 app.add_typer(corrections.app, name=corrections.NAME)
 app.add_typer(models.app, name=models.NAME)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from models.uncertainty import VintageBy
     from training.holdout import Holdout
     from training.train import Trained
+    from training.tuned import Tuned
 
 NAME: Final = "train"
 ACCURACY_FORMATS: Final = {
@@ -38,6 +39,9 @@ def run(
     vintage_by: Annotated[
         Literal["cut_off_date", "origination_date"], typer.Option(help="What dates a vintage.")
     ] = "cut_off_date",
+    tuned: Annotated[
+        Path | None, typer.Option(help="Outcome of 'npl tune'; default: the best of four presets.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Refuse a portfolio with any error.")] = False,
     name: Annotated[str, typer.Option(help="Registered model it becomes a version of.")] = (
         DEFAULT_NAME
@@ -54,8 +58,10 @@ def run(
     from models.errors import BundleError
     from models.mlflow_store import Store
     from training.holdout import hold_out
+    from training.tuned import read_tuned
 
     refuse_occupied(out, OWN_FILES, "model bundle", BundleError)
+    found = read_tuned(tuned) if tuned else None
     usable = usable_portfolio(portfolio, strict)
     start = held_out_from.date() if held_out_from else None
     with console.err.status("training"):
@@ -66,6 +72,7 @@ def run(
             name,
             hold_out(usable, start, vintage_by),
             vintage_by,
+            found,
         )
     if as_json:
         settings = trained.choice.settings
@@ -74,7 +81,7 @@ def run(
                 "bundle": str(out),
                 "version": trained.bundle.version,
                 "registered": registered.as_document(),
-                "settings": {"trees": settings.trees, "linear_weight": settings.linear_weight},
+                "settings": settings.as_document(),
                 "accuracy": trained.bundle.accuracy,
                 "notes": trained.bundle.notes,
             }
@@ -95,6 +102,7 @@ def tracked_training(
     name: str,
     holdout: "Holdout | None" = None,
     vintage_by: "VintageBy" = "cut_off_date",
+    tuned: "Tuned | None" = None,
 ) -> "tuple[Trained, RegisteredVersion]":
     """Train in an MLflow run, write the bundle to `out`, and register it.
 
@@ -112,7 +120,7 @@ def tracked_training(
     from training.train_record import record_training
 
     with tracked_run("train", portfolio, store=store) as run:
-        trained = train(portfolio, holdout, vintage_by)
+        trained = train(portfolio, holdout, vintage_by, tuned)
         write_bundle(out, trained.bundle)
         record_training(run, trained)
         return trained, registry.register(store, out, run.run_id, name)

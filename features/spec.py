@@ -63,6 +63,11 @@ class FeatureSpec(BaseModel):
         return [d.name for d in self.definitions if d.kind == "category"]
 
     @property
+    def groups(self) -> tuple[FeatureGroup, ...]:
+        """Factor groups that have a feature, in the order of the features."""
+        return tuple(dict.fromkeys(definition.group for definition in self.definitions))
+
+    @property
     def directions(self) -> dict[str, int]:
         """Features whose effect on the expected recovery has a sure sign, -1 or 1, by name."""
         return {d.name: d.direction for d in self.definitions if d.direction}
@@ -81,11 +86,17 @@ class FeatureSpec(BaseModel):
         raise SpecError(f"no feature {name!r} in the specification; it has {', '.join(self.names)}")
 
     def keep(self, names: list[str]) -> Self:
-        """Return the specification with only the named features, in their old order."""
+        """Return the specification with only the named features, in their old order.
+
+        Extra fields that no kept feature reads are no longer asked of a tape.
+        """
         for name in names:
             self.definition(name)
         return self.model_copy(
-            update={"definitions": tuple(d for d in self.definitions if d.name in names)}
+            update={
+                "definitions": tuple(d for d in self.definitions if d.name in names),
+                "extra_fields": tuple(x for x in self.extra_fields if x.name in names),
+            }
         )
 
     @property

@@ -155,9 +155,11 @@ class RecoveryModel:
         if self.timing is None:
             return ultimate, np.empty((features.height, 0))
         whole = ultimate[:, None]
+        # The timing tells segments by the columns it finds: only those it was fitted on may count.
+        shares = self.timing.shares(features.select(self.spec.names))
         # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
         # name cash that flows back.
-        return ultimate, np.where(whole > 0, whole * self.timing.shares(features), whole)
+        return ultimate, np.where(whole > 0, whole * shares, whole)
 
     @property
     def uncertain_months(self) -> int | None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from features.portfolio import Portfolio, read_portfolio
 from features.sources.simulated import simulate
 from models.mlflow_store import URI_VARIABLE, Store
 from models.recovery import RecoveryModel
+from tests.postgresql import postgresql_server
 from training.dataset import TrainingSet, training_set
 from training.fit import fit_recovery
 from training.settings import FitSettings
@@ -76,3 +78,10 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copyfile(empty_store, tmp_path / "mlruns" / "mlflow.db")
     monkeypatch.setenv(URI_VARIABLE, copy.uri)
     return copy
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """URL of an empty database on a PostgreSQL server of this test run's own."""
+    with postgresql_server() as url:
+        yield url

@@ -1,5 +1,6 @@
 """Training tables: features beside realised recoveries, as known on a day."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from features.age import CUT_OFF
 from features.exposure import EAD
 from features.pipeline import build_features, learn_spec
-from features.portfolio import Portfolio, PortfolioMeta
+from features.portfolio import FeatureGroup, Portfolio, PortfolioMeta
 from features.spec import FeatureSpec
 from features.targets import realised_recovery
 from models.uncertainty import VintageBy
@@ -49,6 +50,24 @@ class TrainingSet:
         return TrainingSet(
             self.meta, self.spec, self.features.filter(keep), self.outcomes.filter(keep)
         )
+
+    def only(self, groups: Sequence[FeatureGroup]) -> "TrainingSet":
+        """Return the same loans with the features of some factor groups alone.
+
+        Raises
+        ------
+        TrainingError
+            When the portfolio has no feature of a group.
+        """
+        absent = [group for group in groups if group not in self.spec.groups]
+        if absent:
+            raise TrainingError(
+                f"the settings ask for the feature groups {', '.join(absent)}, of which this"
+                f" portfolio has no feature; it has {', '.join(self.spec.groups)}"
+            )
+        names = [d.name for d in self.spec.definitions if d.group in groups]
+        features = self.features.select("loan_id", *names)
+        return TrainingSet(self.meta, self.spec.keep(names), features, self.outcomes)
 
     def by_loan(self) -> "TrainingSet":
         """Return the same loans in the order of their ids."""

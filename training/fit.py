@@ -22,7 +22,7 @@ from training.errors import TrainingError
 from training.labels import Labels, labels_of
 from training.likelihood import pull
 from training.linear_fit import evidence_ridge, fit_linear
-from training.settings import PRESETS, FitSettings, TreeSettings
+from training.settings import FitSettings, TreeSettings
 
 Array = NDArray[np.float64]
 # Below this many rows a second thread costs more than it brings.
@@ -42,7 +42,7 @@ def fit_recovery(data: TrainingSet, settings: FitSettings) -> RecoveryModel:
     Raises
     ------
     TrainingError
-        When too few outcomes are known, or the linear part does not converge.
+        When too few outcomes are known, the linear part does not converge, or no tree can be grown.
     """
     return fit_candidates(data, [settings])[settings]
 
@@ -61,9 +61,11 @@ def fit_candidates(
 ) -> Mapping[FitSettings, RecoveryModel]:
     """Fit several settings on the same data, their common parts once.
 
-    The candidates must share link, half-life and seed.
+    The candidates must share link, half-life, feature groups and seed.
     """
     first = candidates[0]
+    if first.groups is not None:
+        data = data.only(first.groups)
     # Bagging draws rows by their place: in order of loans, the order of the tape changes nothing.
     labels = labels_of(data.by_loan(), first.half_life_years)
     if np.ptp(labels.rate) == 0:
@@ -84,22 +86,22 @@ def fit_candidates(
     matrix = tree_matrix(labels.features, data.spec.names)
     target = _Target(rate, labels.share, labels.weight, link)
     trees = {
-        preset: _fit_trees(matrix, data.spec, target, PRESETS[preset], first.seed)
-        for preset in dict.fromkeys(candidate.trees for candidate in candidates)
+        settings: _fit_trees(matrix, data.spec, target, settings, first.seed)
+        for settings in dict.fromkeys(candidate.tree_settings for candidate in candidates)
     }
     linear_score = linear.score(labels.features)
-    tree_scores = {preset: part.score(matrix) for preset, part in trees.items()}
+    tree_scores = {settings: part.score(matrix) for settings, part in trees.items()}
     models = {}
     for candidate in candidates:
         weight = candidate.linear_weight
-        score = weight * linear_score + (1 - weight) * tree_scores[candidate.trees]
+        score = weight * linear_score + (1 - weight) * tree_scores[candidate.tree_settings]
         models[candidate] = RecoveryModel(
             spec=data.spec,
             link=link,
             level=_level(score, labels, link),
             linear=linear,
             linear_weight=weight,
-            trees=trees[candidate.trees],
+            trees=trees[candidate.tree_settings],
             tree_weight=1 - weight,
             timing=labels.timing,
         )
@@ -160,10 +162,16 @@ def _fit_trees(
     }
     if len(matrix) < _ROWS_FOR_THREADS:
         parameters["num_threads"] = 1
-    texts = tuple(
-        lgb.train(parameters | {"seed": seed + bag}, data, settings.rounds).model_to_string()
-        for bag in range(settings.bags)
-    )
+    try:
+        texts = tuple(
+            lgb.train(parameters | {"seed": seed + bag}, data, settings.rounds).model_to_string()
+            for bag in range(settings.bags)
+        )
+    except lgb.basic.LightGBMError as error:
+        raise TrainingError(
+            f"no tree can be grown on {len(matrix)} loans with min_data_in_leaf"
+            f" {settings.min_data_in_leaf} ({error}); bring more loans, or lower it"
+        ) from error
     return TreePart(texts)
 
 
@@ -172,6 +180,7 @@ def _parameters(settings: TreeSettings) -> dict[str, object]:
         "learning_rate": settings.learning_rate,
         "max_depth": settings.max_depth,
         "num_leaves": settings.num_leaves,
+        "min_data_in_leaf": settings.min_data_in_leaf,
         "lambda_l2": settings.lambda_l2,
         "feature_fraction": settings.feature_fraction,
         "bagging_fraction": settings.bagging_fraction,

@@ -75,7 +75,7 @@ def choose(data: TrainingSet) -> Choice:
         sigmas = float(gain.mean() / error) if error > 0 else 0.0
         evidence.append(
             {
-                "trees": candidate.trees,
+                "trees": candidate.trees_name,
                 "linear_weight": candidate.linear_weight,
                 "r2": 1 - float(squared.sum() / baseline.sum()),
                 "standard_errors": sigmas,

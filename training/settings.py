@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from features.portfolio import FeatureGroup
 from models.link import Link
 
 Preset = Literal["shallow", "deep"]
@@ -31,6 +32,19 @@ class TreeSettings:
             raise ValueError(f"max_depth must be 1 to 8, not {self.max_depth}")
         if self.rounds < 1 or self.bags < 1:
             raise ValueError(f"rounds and bags must be 1 or more, not {self.rounds}, {self.bags}")
+        if self.num_leaves < 2 or self.min_data_in_leaf < 1:
+            raise ValueError(
+                f"num_leaves must be 2 or more and min_data_in_leaf 1 or more, not"
+                f" {self.num_leaves}, {self.min_data_in_leaf}"
+            )
+        for name in ("feature_fraction", "bagging_fraction"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and up to 1, not {getattr(self, name)}")
+        if self.learning_rate <= 0 or self.lambda_l2 < 0:
+            raise ValueError(
+                f"learning_rate must be above 0 and lambda_l2 not below, not {self.learning_rate},"
+                f" {self.lambda_l2}"
+            )
 
 
 # Shallow trees for small or noisy sets, deep ones where there is much to learn.
@@ -41,7 +55,7 @@ PRESETS: Final[dict[Preset, TreeSettings]] = {
         learning_rate=0.03,
         max_depth=3,
         num_leaves=6,
-        min_data_in_leaf=60,
+        min_data_in_leaf=20,
         lambda_l2=20.0,
         feature_fraction=0.3,
     ),
@@ -64,22 +78,25 @@ class FitSettings:
 
     Attributes
     ----------
-    trees : {"shallow", "deep"}
-        Preset of the tree part.
+    trees : {"shallow", "deep"} or TreeSettings
+        The tree part: a preset by its name, or settings of one's own.
     linear_weight : float
         Weight of the linear part in the score, 0 to 1; the trees have the rest.
     link : {"logit", "identity"}, optional
         Scale of the score; by default the one the rates call for (`training.labels.Labels.link`).
     half_life_years : float
         A vintage this much older than the newest weighs half.
+    groups : tuple of str, optional
+        Factor groups whose features are read; by default all.
     seed : int
         Seed of bagging.
     """
 
-    trees: Preset = "shallow"
+    trees: Preset | TreeSettings = "shallow"
     linear_weight: float = 0.5
     link: Link | None = None
     half_life_years: float = 8.0
+    groups: tuple[FeatureGroup, ...] | None = None
     seed: int = 20070401
 
     def __post_init__(self) -> None:
@@ -88,10 +105,25 @@ class FitSettings:
             raise ValueError(f"linear_weight must be 0 to 1, not {self.linear_weight}")
         if self.half_life_years <= 0:
             raise ValueError(f"half_life_years must be above 0, not {self.half_life_years}")
+        if self.groups is not None and not self.groups:
+            raise ValueError("groups must name a factor group, or be left out for all of them")
+
+    @property
+    def tree_settings(self) -> TreeSettings:
+        """Settings of the tree part, a preset looked up."""
+        return self.trees if isinstance(self.trees, TreeSettings) else PRESETS[self.trees]
+
+    @property
+    def trees_name(self) -> str:
+        """Name of the preset, or "tuned" for settings of one's own."""
+        return "tuned" if isinstance(self.trees, TreeSettings) else self.trees
 
     def as_document(self) -> dict[str, Any]:
         """The settings as plain values, for the manifest."""
-        return asdict(self) | {"preset": asdict(PRESETS[self.trees])}
+        return asdict(self) | {
+            "trees": self.trees_name,
+            "tree_settings": asdict(self.tree_settings),
+        }
 
 
 CANDIDATES: Final = (

@@ -17,6 +17,7 @@ from training.fairness import fairness_rows
 from training.fit import fit_recovery
 from training.holdout import Holdout, hold_out
 from training.selection import Choice, choose
+from training.tuned import Tuned
 from training.uncertainty_fit import fit_uncertainty
 
 _NUMERIC_LIBRARIES: Final = ("lightgbm", "numpy", "polars", "scipy", "scikit-learn")
@@ -45,12 +46,16 @@ class Trained:
 
 
 def train(
-    portfolio: Portfolio, holdout: Holdout | None = None, vintage_by: VintageBy = "cut_off_date"
+    portfolio: Portfolio,
+    holdout: Holdout | None = None,
+    vintage_by: VintageBy = "cut_off_date",
+    tuned: Tuned | None = None,
 ) -> Trained:
     """Train a recovery model on a checked portfolio that lies in a folder.
 
     What is judged is the whole way: settings chosen on the vintages before the held-out ones, and
-    a model fitted on them. The same way over all vintages makes the model that is shipped.
+    a model fitted on them. The same way over all vintages makes the model that is shipped. Tuned
+    settings were searched for on those earlier vintages, and are taken for both.
 
     Parameters
     ----------
@@ -60,19 +65,23 @@ def train(
         The out-of-time split; by default that of `training.holdout.hold_out`.
     vintage_by : {"cut_off_date", "origination_date"}
         What a vintage is dated by.
+    tuned : Tuned, optional
+        Outcome of a search, whose settings are taken; by default a preset is chosen.
 
     Raises
     ------
     TrainingError
-        When too little is known to train or to judge.
+        When too little is known to train or to judge, or the tuned settings belong elsewhere.
     """
     split = holdout or hold_out(portfolio, vintage_by=vintage_by)
-    choice = choose(split.train)
+    if tuned is not None:
+        tuned.require_fit_for(portfolio.meta, split, vintage_by)
+    choice = Choice(tuned.settings, []) if tuned else choose(split.train)
     judged = compare(
         fit_recovery(split.train, choice.settings), split.train, split.test, split.horizon_months
     )
     whole = training_set(portfolio, vintage_by=vintage_by)
-    shipped = choose(whole)
+    shipped = choice if tuned else choose(whole)
     model = fit_recovery(whole, shipped.settings)
     uncertainty, caveats = fit_uncertainty(whole, shipped.settings, vintage_by)
     bundle = Bundle(
@@ -84,7 +93,8 @@ def train(
             versions=versions(),
             known_on=portfolio.meta.observed_until_date.isoformat(),
             settings=shipped.settings.as_document()
-            | {"evidence": shipped.evidence, "vintage_by": vintage_by},
+            | {"evidence": shipped.evidence, "vintage_by": vintage_by}
+            | ({"tuned": tuned.origin} if tuned else {}),
         ),
         accuracy=accuracy_rows(split, judged),
         caveats=caveats,

@@ -82,9 +82,9 @@ def walk_forward_residuals(
     else:
         candidates = (horizon_months,) if horizon_months else HORIZONS_MONTHS[::-1]
     for months in candidates:
-        folds = _folds(data, months, starts, hindsight)
+        folds = expanding_folds(data, months, starts=starts, hindsight=hindsight)
         if len(folds) >= LEAST_FOLDS:
-            models = [fit_recovery(_sample(train, settings.seed), settings) for train, _ in folds]
+            models = [fit_recovery(sampled(train, settings.seed), settings) for train, _ in folds]
             if sum(_reaches(model, months) for model in models) < LEAST_FOLDS:
                 continue
             return pl.concat(
@@ -102,26 +102,55 @@ def _reaches(model: RecoveryModel, months: int | None) -> bool:
     return months is None or months in model.horizons_months
 
 
-def _folds(
-    data: TrainingSet, months: int | None, starts: Sequence[date] | None, hindsight: bool
+def expanding_folds(
+    data: TrainingSet,
+    months: int | None,
+    *,
+    starts: Sequence[date] | None = None,
+    edges: Sequence[float] = FOLD_EDGES,
+    hindsight: bool = False,
+    gap_months: int = 0,
 ) -> list[Fold]:
-    """Pairs of earlier vintages, as they were known then, and the next block of vintages."""
-    usable = data.rows(_watched(data, months) & data.outcomes["vintage_date"].is_not_null())
+    """Pairs of earlier vintages, as they were known then, and the next block of vintages.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        Training loans.
+    months : int, optional
+        Horizon at which the blocks are judged; None is the ultimate.
+    starts : sequence of datetime.date, optional
+        First vintages of the blocks, rising; the last block runs to the end.
+    edges : sequence of float
+        Where no `starts` are given: shares of the loans, in vintage order, between which the blocks
+        lie.
+    hindsight : bool
+        Fit on outcomes of the earlier vintages that came to be known later too.
+    gap_months : int
+        Vintages of so many months before a block are in neither side of its fold.
+
+    Returns
+    -------
+    list of (TrainingSet, TrainingSet)
+        Folds with enough known outcomes on both sides, in time order.
+    """
+    usable = data.rows(watched_to(data, months) & data.outcomes["vintage_date"].is_not_null())
     vintage = usable.outcomes["vintage_date"]
     if vintage.is_empty():
         return []
-    edges = [vintage.quantile(share, interpolation="higher") for share in FOLD_EDGES[:-1]]
+    shares = [vintage.quantile(share, interpolation="higher") for share in edges[:-1]]
     folds = []
-    for start, end in pairwise([*(starts or edges), None]):
+    for start, end in pairwise([*(starts or shares), None]):
         block = usable.rows(
             vintage >= start if end is None else vintage.is_between(start, end, "left")
         )
         if block.features.height < _LEAST_FOLD_LOANS:
             continue
-        train = data.rows(data.outcomes["vintage_date"] < start)
+        before = pl.Series([start]).dt.offset_by(f"-{gap_months}mo")[0]
+        train = data.rows(data.outcomes["vintage_date"] < before)
         if not hindsight:
             train = _as_known_on(train, block.outcomes[CUT_OFF].min())
-        seen = int(_watched(train, months).sum())
+        seen = int(watched_to(train, months).sum())
         if known_outcomes(train) >= MIN_OUTCOMES and (
             data.meta.recovery_timing == "resolution" or seen >= MIN_OUTCOMES
         ):
@@ -129,8 +158,8 @@ def _folds(
     return folds
 
 
-def _watched(data: TrainingSet, months: int | None) -> pl.Series:
-    """Loans whose rate is known whether they closed early or not."""
+def watched_to(data: TrainingSet, months: int | None) -> pl.Series:
+    """Loans whose rate at a horizon is known whether they closed early or not."""
     if months is None:
         return data.outcomes[ULTIMATE].is_not_null()
     return data.outcomes["observed_months"] >= months
@@ -165,13 +194,13 @@ def _as_known_on(data: TrainingSet, day: object) -> TrainingSet:
     return TrainingSet(meta, data.spec, data.features, outcomes)
 
 
-def _sample(data: TrainingSet, seed: int) -> TrainingSet:
+def sampled(data: TrainingSet, seed: int) -> TrainingSet:
+    """Return at most 15,000 of the loans, the same whatever the order of the tape."""
     count = data.features.height
     if count <= _MOST_TRAINING_LOANS:
         return data
     keep = np.zeros(count, dtype=bool)
     keep[np.random.default_rng(seed).choice(count, _MOST_TRAINING_LOANS, replace=False)] = True
-    # By loan, so that the order of the tape changes nothing.
     return data.by_loan().rows(pl.Series(keep))
 
 

@@ -1,0 +1,235 @@
+"""The study: several workers, a kill, other data, the same again; in a journal and PostgreSQL."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from features.portfolio import FeatureGroup
+from training.dataset import TrainingSet
+from training.errors import TrainingError
+from training.search import Budget, Problem, Trial, search, shown_location
+from training.search_space import Range, point_of, search_space, settings_of
+from training.settings import CANDIDATES, PRESETS, FitSettings
+from training.trial_loss import forecast_fold, total_loss, trial_folds
+
+MakeSet = Callable[..., TrainingSet]
+ROOT = Path(__file__).parents[2]
+GROUPS: tuple[FeatureGroup, ...] = ("age",)
+# The shape of the true space, with fits of milliseconds.
+QUICK = search_space(GROUPS, 200) | {"rounds": Range(2, 6), "bags": Range(1, 2)}
+STANDING = FitSettings(replace(PRESETS["shallow"], rounds=5, bags=1), 0.5, link="logit")
+
+
+@pytest.fixture(scope="module")
+def problem(set_of: MakeSet) -> Problem:
+    rng = np.random.default_rng(3)
+    x, other = rng.normal(size=600), rng.normal(size=600)
+    rate = np.clip(0.4 + 0.2 * np.sin(3 * x) + rng.normal(0, 0.1, 600), 0, 1)
+    folds = trial_folds(set_of({"x": x, "other": other}, rate, days=np.arange(600) * 4))
+    return Problem(
+        folds=folds,
+        space=QUICK,
+        groups=GROUPS,
+        standing=tuple(forecast_fold(folds, n, STANDING).loss for n in range(len(folds))),
+        first=(point_of(STANDING, "logit", GROUPS),),
+        identity={"data_hash": "one"},
+        seed=STANDING.seed,
+    )
+
+
+def plain(trials: list[Trial]) -> list[Trial]:
+    return [replace(trial, seconds=0.0, number=0) for trial in trials]
+
+
+def test_one_worker_finds_the_same_again_and_after_a_pause(
+    problem: Problem, tmp_path: Path
+) -> None:
+    whole = search(problem, str(tmp_path / "whole"), "s", Budget(14))
+    assert [trial.number for trial in whole] == list(range(14))
+    assert {trial.state for trial in whole} <= {"complete", "pruned"}
+    first = search(problem, str(tmp_path / "parts"), "s", Budget(9))
+    assert plain(first) == plain(whole[:9])
+    assert plain(search(problem, str(tmp_path / "parts"), "s", Budget(14))) == plain(whole)
+    # Past the random start as before it, no point is drawn twice.
+    assert len({trial.settings for trial in whole}) == 14
+    # A budget that is spent begins nothing.
+    assert search(problem, str(tmp_path / "parts"), "s", Budget(14)) == search(
+        problem, str(tmp_path / "parts"), "s", Budget(9)
+    )
+
+
+def test_the_untuned_settings_are_tried_first_and_judged_as_they_are(
+    problem: Problem, tmp_path: Path
+) -> None:
+    (trial,) = search(problem, str(tmp_path / "j"), "s", Budget(1))
+    assert trial.settings == STANDING
+    assert trial.folds == problem.standing
+    assert trial.loss == total_loss(problem.standing)
+
+
+def test_bad_trials_are_given_up_early(problem: Problem, tmp_path: Path) -> None:
+    trials = search(problem, str(tmp_path / "j"), "s", Budget(20))
+    pruned = [trial for trial in trials if trial.state == "pruned"]
+    assert pruned
+    assert all(2 <= len(trial.folds) < len(problem.folds) for trial in pruned)
+    assert all(trial.loss is None for trial in pruned)
+    complete = [trial.loss for trial in trials if trial.loss is not None]
+    assert min(complete) < total_loss(problem.standing)
+
+
+@pytest.fixture(params=["journal", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "journal":
+        return str(tmp_path / "study.journal")
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
+def test_two_workers_share_one_study(problem: Problem, location: str) -> None:
+    trials = search(problem, location, "two", Budget(16, workers=2))
+    # Two that begin at the same moment may begin one more.
+    assert len(trials) in (16, 17)
+    assert all(trial.state in ("complete", "pruned") for trial in trials)
+    assert all(trial.attempts == 1 for trial in trials)
+    alone = {trial.settings: trial for trial in search(problem, location, "two", Budget(16))}
+    assert len(alone) == len(trials)
+    # Whoever tried a point, its loss is that of the point.
+    for trial in trials[:4]:
+        losses = tuple(
+            forecast_fold(problem.folds, n, trial.settings).loss for n in range(len(trial.folds))
+        )
+        assert losses == trial.folds
+
+
+WORK = """
+import pickle, sys
+from pathlib import Path
+from training.search import Budget, search
+problem = pickle.loads(Path(sys.argv[1]).read_bytes())
+search(problem, sys.argv[2], "killed", Budget(8), heartbeat_seconds=1)
+"""
+
+
+def test_a_killed_workers_trial_is_made_again(
+    problem: Problem, location: str, tmp_path: Path
+) -> None:
+    # Trials slow enough to be caught in the middle of one.
+    slow = replace(problem, space=QUICK | {"bags": Range(40, 60)})
+    (tmp_path / "problem").write_bytes(pickle.dumps(slow))
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORK, tmp_path / "problem", location], cwd=ROOT, env=_environment()
+    )
+    done = _caught_after(3, process, location)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 3 <= done < 8
+    trials = search(slow, location, "killed", Budget(8), heartbeat_seconds=1)
+    assert len(trials) == 8
+    assert all(trial.state in ("complete", "pruned") for trial in trials)
+    assert sorted(trial.attempts for trial in trials) == [1] * 7 + [2]
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def _caught_after(least: int, process: "subprocess.Popen[bytes]", location: str) -> int:
+    """Wait until a worker is in the middle of a trial, some trials on; trials begun by then."""
+    until = time.monotonic() + 60
+    storage: optuna.storages.BaseStorage
+    while "://" not in location and not Path(location).exists():
+        time.sleep(0.01)
+    if "://" in location:
+        storage = optuna.storages.RDBStorage(location)
+    else:
+        backend = optuna.storages.journal.JournalFileBackend(location)
+        storage = optuna.storages.JournalStorage(backend)
+    begun = 0
+    while begun < least:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+        with suppress(KeyError):
+            trials = optuna.load_study(study_name="killed", storage=storage).get_trials()
+            begun = sum(bool(trial.intermediate_values) for trial in trials)
+    storage.remove_session()
+    if isinstance(storage, optuna.storages.RDBStorage):
+        storage.engine.dispose()
+    return begun
+
+
+def test_a_torn_last_line_is_cut_off(problem: Problem, tmp_path: Path) -> None:
+    journal = tmp_path / "j"
+    before = search(problem, str(journal), "s", Budget(3))
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":4,"work')
+    after = search(problem, str(journal), "s", Budget(4))
+    assert plain(after[:3]) == plain(before)
+
+
+def test_a_study_of_something_else_is_refused(problem: Problem, tmp_path: Path) -> None:
+    search(problem, str(tmp_path / "j"), "s", Budget(1))
+    other = replace(problem, identity={"data_hash": "two"})
+    with pytest.raises(TrainingError, match="begun with another data_hash"):
+        search(other, str(tmp_path / "j"), "s", Budget(2))
+    (tmp_path / "not").write_text("loan_id,rate\n1,2\n3,4\n")
+    with pytest.raises(TrainingError, match="not the journal of a study"):
+        search(problem, str(tmp_path / "not"), "s", Budget(1))
+    with pytest.raises(TrainingError, match="cannot be used"):
+        search(problem, "postgresql://nobody@127.0.0.1:1/none", "s", Budget(1))
+
+
+def test_settings_that_cannot_be_fitted_are_a_verdict_not_a_crash(
+    problem: Problem, tmp_path: Path
+) -> None:
+    # No portfolio has a feature of this group.
+    broken = replace(problem, groups=("age", "legal"), space=QUICK | {"without_group": ("age",)})
+    trials = search(broken, str(tmp_path / "j"), "s", Budget(3))
+    told = [trial.error for trial in trials if trial.error]
+    assert len(told) == 3
+    assert "legal" in told[0]
+    assert {trial.state for trial in trials} == {"pruned"}
+
+
+def test_time_ends_a_run(problem: Problem, tmp_path: Path) -> None:
+    began = time.monotonic()
+    trials = search(problem, str(tmp_path / "j"), "s", Budget(minutes=0.02))
+    assert 1.2 <= time.monotonic() - began < 20
+    assert trials
+    for bad in ({}, {"trials": 0}, {"minutes": -1.0}, {"trials": 1, "workers": 0}):
+        with pytest.raises(ValueError, match=r"budget|above 0"):
+            Budget(**bad)
+
+
+def test_passwords_are_not_shown() -> None:
+    shown = shown_location("postgresql://me:secret@host/db")
+    assert "secret" not in shown
+    assert shown_location("some/path") == "some/path"
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_a_point_stands_for_the_settings_it_came_from(candidate: FitSettings) -> None:
+    groups: tuple[FeatureGroup, ...] = ("borrower", "age")
+    point = point_of(candidate, "identity", groups)
+    space = search_space(groups, 100)
+    assert point.keys() == space.keys()
+    for name, kind in space.items():
+        if isinstance(kind, Range):
+            assert kind.low <= float(point[name]) <= kind.high, name
+        else:
+            assert point[name] in kind, name
+    again = settings_of(point, groups, candidate.seed)
+    assert again == replace(candidate, trees=candidate.tree_settings, link="identity")
+    left = settings_of(point | {"without_group": "age"}, groups, 1)
+    assert left.groups == ("borrower",)
