@@ -10,6 +10,7 @@ import sys
 import typer
 
 from cli import (
+    backtest,
     check,
     corrections,
     demo,
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _verb in (simulate, import_source, check, schema, tune, train, score, explain, demo):
+for _verb in (simulate, import_source, check, schema, tune, train, score, explain, backtest, demo):
     app.command(_verb.NAME)(_verb.run)
 app.add_typer(corrections.app, name=corrections.NAME)
 app.add_typer(models.app, name=models.NAME)

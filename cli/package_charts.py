@@ -1,14 +1,13 @@
 """Geometry of a report's charts: figures in, places on an SVG canvas out; the template draws."""
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from cli.package_words import short_amount
+from models.axis import nice_ticks
 from models.package import PackageValuation
-from models.wording import GROUPS, Label, rate
+from models.wording import GROUPS, Label, rate, short_amount
 
 WIDTH: Final = 912
 _LEFT, _RIGHT, _TOP = 64, 24, 26
@@ -54,22 +53,6 @@ class Chart:
     ceiling: Tick | None = None
 
 
-def nice_steps(top: float, count: int = 4) -> list[float]:
-    """Return round numbers from 0 to `top` or just below, about `count` of them after the 0.
-
-    Examples
-    --------
-    >>> nice_steps(76.0)
-    [0.0, 20.0, 40.0, 60.0]
-    """
-    if top <= 0:
-        return [0.0]
-    raw = top / count
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = next(size * lead for lead in (1, 2, 2.5, 5, 10) if size * lead >= raw * 0.999)
-    return [step * place for place in range(int(top / step * 1.0001) + 1)]
-
-
 def _round_amount(money: float, like: float) -> str:
     number, _, unit = short_amount(money, like).partition(" ")
     number = number.rstrip("0").rstrip(".") if "." in number else number
@@ -111,7 +94,9 @@ def cash_chart(valuation: PackageValuation) -> Chart | None:
         bottom=bottom,
         says=f"Cumulative expected cash in {valuation.meta.currency}: {said}.",
         marks=tuple(marks),
-        ticks=tuple(Tick(up(money), _round_amount(money, reach)) for money in nice_steps(reach)),
+        ticks=tuple(
+            Tick(up(money), _round_amount(money, reach)) for money in nice_ticks(0.0, reach, 4)
+        ),
         path=f"M{_LEFT} {bottom} {line}",
         ceiling=Tick(up(ultimate), f"ultimate 最终 {short_amount(ultimate)}") if beyond else None,
     )
@@ -216,6 +201,6 @@ def distribution_chart(valuation: PackageValuation) -> Chart | None:
         marks=tuple(marks),
         ticks=tuple(
             Tick(bottom - (bottom - top) * share / reach, rate(share, 0))
-            for share in nice_steps(reach)
+            for share in nice_ticks(0.0, reach, 4)
         ),
     )

@@ -1,9 +1,9 @@
-"""Words and numbers of a package report: its labels in English and Chinese, amounts in brief."""
+"""Words of a package report: labels of its figures in English and Chinese, amounts in full."""
 
 from datetime import date
 from typing import Final
 
-from models.wording import Label, amount, signed
+from models.wording import Label, signed
 
 DIMENSIONS: Final = {
     "asset_class": Label("Asset class", "资产类型"),
@@ -23,22 +23,6 @@ MEASURED_ON: Final = {
     "principal": Label("principal at the cut-off", "基准日本金"),
     "original_amount": Label("amount originally disbursed", "原始发放金额"),
 }
-
-
-def short_amount(value: float, like: float | None = None) -> str:
-    """Currency amount in thousands, millions or billions, in the unit that suits `like`.
-
-    Examples
-    --------
-    >>> short_amount(-1234567.0), short_amount(999.0), short_amount(970e3, like=76e6)
-    ('−1.23 m', '999', '0.97 m')
-    """
-    for size, unit in ((1e9, " bn"), (1e6, " m"), (1e3, " k")):
-        if abs(value if like is None else like) >= size:
-            scaled = value / size
-            digits = 2 if abs(scaled) < 10 else 1 if abs(scaled) < 1000 else 0
-            return signed(f"{scaled:,.{digits}f}") + unit
-    return amount(value)
 
 
 def cents(value: float) -> str:

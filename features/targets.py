@@ -14,6 +14,7 @@ from features.pipeline import prepare_tape
 from features.portfolio import Portfolio, PortfolioMeta
 
 ULTIMATE: Final = "recovery_rate_ultimate"
+TO_DATE: Final = "recovery_rate_to_date"
 _CENTS: Final = 100
 _OF_A_CENT: Final = 0.01
 # Discounted cash is summed in ten-thousandths of a cent.
@@ -40,10 +41,12 @@ def realised_recovery(
     polars.LazyFrame
         In tape order: `loan_id`; `cut_off_date`; `ead_amount`; `observed_months` (months watched,
         less the reporting lag); `closed_months` (missing while open); `is_resolved`; nominal rates
-        `recovery_rate_06m` ... `recovery_rate_60m` and `recovery_rate_ultimate`; the same
+        `recovery_rate_06m` ... `recovery_rate_60m`, `recovery_rate_to_date` (by the end of
+        `observed_months`) and `recovery_rate_ultimate`; all but the rate to date also
         discounted to the cut-off, prefixed `discounted_`. A rate at a horizon is missing
         where the loan was open and not watched that long, the ultimate where it is unresolved.
-        Rates may leave [0, 1]; none is clipped. Discounted rates are missing for undated outcomes.
+        Rates may leave [0, 1]; none is clipped. Discounted rates and the rate to date are missing
+        for undated outcomes.
     """
     meta = portfolio.meta
     known_on = known_on or meta.observed_until_date
@@ -59,6 +62,10 @@ def realised_recovery(
             dated = pl.lit(meta.recovery_timing != "none")
             rates.append(pl.when(watched & dated).then(_rate(name)).alias(name))
         rates.append(pl.when(resolved).then(_rate(prefix + ULTIMATE)).alias(prefix + ULTIMATE))
+    if meta.recovery_timing == "none":
+        rates.append(pl.lit(None, dtype=pl.Float64).alias(TO_DATE))
+    else:
+        rates.append(_rate(TO_DATE).alias(TO_DATE))
     undated = "discounted_" + ULTIMATE
     return joined.with_columns(is_resolved=resolved).select(
         "loan_id",
@@ -129,10 +136,10 @@ def _cash_by_horizon(portfolio: Portfolio, loans: pl.LazyFrame, known_on: date) 
         portfolio.ledger.filter(
             pl.col("recorded_at").dt.date() <= known_on, undated | (pl.col("period") <= known_on)
         )
-        .join(loans.select("loan_id", CUT_OFF), on="loan_id", how="inner")
+        .join(loans.select("loan_id", CUT_OFF, "observed_months"), on="loan_id", how="inner")
         .with_columns(months_after=months)
         .filter(undated | (pl.col("months_after") > 0))
-        .group_by("loan_id", "months_after")
+        .group_by("loan_id", "months_after", "observed_months")
         .agg(cents=net_cents.sum())
     )
     # The monthly equivalent of the annual rate; cash counts at the end of its month. Whole parts of
@@ -151,5 +158,7 @@ def _cash_by_horizon(portfolio: Portfolio, loans: pl.LazyFrame, known_on: date) 
             within = cash.filter(pl.col("months_after") <= horizon).sum() * unit
             sums.append(within.alias(prefix + rate_column(horizon)))
         sums.append((cash.filter(in_workout).sum() * unit).alias(prefix + ULTIMATE))
+    watched = pl.col("months_after") <= pl.col("observed_months")
+    sums.append((pl.col("cents").filter(in_workout & watched).sum() * _OF_A_CENT).alias(TO_DATE))
     has_undated = pl.col("months_after").is_null().any().alias("has_undated_outcome")
     return monthly.group_by("loan_id").agg(*sums, has_undated)

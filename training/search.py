@@ -6,6 +6,7 @@ database by the heartbeat it no longer gives.
 """
 
 import fcntl
+import math
 import multiprocessing
 import os
 import time
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import optuna
@@ -317,6 +318,9 @@ class _Worker:
             trial.set_user_attr("folds", [fold.as_row() for fold in losses])
             # Blocks differ in how hard they are: what counts is the loss beside the standing one's.
             behind = total_loss(losses) - total_loss(self._problem.standing[: place + 1])
+            if not math.isfinite(behind):
+                trial.set_user_attr("error", f"the loss of fold {place} is {behind}")
+                raise optuna.TrialPruned
             trial.report(behind, place)
             if place + 1 < len(self._problem.folds) and trial.should_prune():
                 raise optuna.TrialPruned
@@ -382,7 +386,8 @@ def _rows(study: optuna.Study, problem: Problem) -> list[Trial]:
         attempts.setdefault(_root(trial), []).append(trial)
     rows = []
     for number, of_one in sorted(attempts.items()):
-        last = next((trial for trial in of_one if trial.state in _FINISHED), of_one[-1])
+        fullest = max(of_one, key=lambda trial: len(trial.params))
+        last = next((trial for trial in of_one if trial.state in _FINISHED), fullest)
         if last.state not in _FINISHED and len(last.params) < len(problem.space):
             # Queued and never begun: there is nothing to tell but that it waits.
             continue
@@ -440,7 +445,8 @@ def _open(location: str, heartbeat_seconds: int) -> "tuple[BaseStorage, _Presenc
         path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(path)
         try:
-            return JournalStorage(JournalFileBackend(str(path))), _Presence(path)
+            backend = JournalFileBackend(str(path), _JournalLock(path))
+            return JournalStorage(backend), _Presence(path)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingError(
                 f"{path}: not the journal of a study ({error}); name another file"
@@ -473,7 +479,7 @@ def _cut_torn_line(path: Path) -> None:
     """Cut off a last line that a dying machine left half-written: nothing was told in it yet."""
     if not path.exists():
         return
-    lock = JournalFileSymlinkLock(str(path))
+    lock = _JournalLock(path)
     lock.acquire()
     try:
         with path.open("rb+") as file:
@@ -482,6 +488,25 @@ def _cut_torn_line(path: Path) -> None:
                 file.truncate(text.rfind(b"\n") + 1)
     finally:
         lock.release()
+
+
+class _JournalLock(JournalFileSymlinkLock):
+    """A lock on the journal itself, freed by the system: Optuna's own outlives a kill by 30 s."""
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self._journal = journal
+        self._held: BinaryIO | None = None
+
+    def acquire(self) -> bool:
+        self._held = self._journal.open("rb")
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
 class _Presence:

@@ -179,6 +179,31 @@ def tracked_run(
         raise
 
 
+def fetch_folder(store: Store, run_id: str, name: str, into: Path) -> Path:
+    """Copy a folder that a run keeps to this machine.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is kept.
+    run_id : str
+        MLflow's identifier of the run.
+    name : str
+        As given to `TrackedRun.folder`.
+    into : Path
+        An existing folder.
+
+    Raises
+    ------
+    StoreError, RegistryError
+        When the store, the run or the folder is not there.
+    """
+    store.require()
+    with answering(store) as client:
+        client.get_run(run_id)
+        return Path(client.download_artifacts(run_id, name, str(into)))
+
+
 def _experiment(client: MlflowClient, store: Store) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:

@@ -124,6 +124,9 @@ def tune(
         "spec_hash": data.train.spec.hash,
         "code_hash": code_hash(),
     }
+    if nested:
+        # Told before the time of a search is spent.
+        _refuse_too_deep(trial_folds(data.train), nested)
     identity = hashes | {"held_out_from": data.start.isoformat(), "vintage_by": vintage_by}
     if budget.minutes is not None:
         budget = replace(budget, minutes=budget.minutes / (1 + nested))
@@ -245,8 +248,7 @@ def nest(
     TrainingError
         When there are fewer folds, or the vintages before one do not allow a search.
     """
-    if not 1 <= count <= len(folds):
-        raise TrainingError(f"nested must be 1 to {len(folds)}, the number of folds, not {count}")
+    _refuse_too_deep(folds, count)
     rows, untuned, kept = [], [], []
     for place in range(len(folds) - count, len(folds)):
         earlier, block = folds.folds[place]
@@ -274,6 +276,19 @@ def nest(
         )
     gain, standard_error = loss_gain(untuned, kept)
     return Nested(folds=tuple(rows), gain=gain, standard_error=standard_error)
+
+
+def _refuse_too_deep(folds: TrialFolds, count: int) -> None:
+    if not 1 <= count <= len(folds):
+        raise TrainingError(f"nested must be 1 to {len(folds)}, the number of folds, not {count}")
+    for place in range(len(folds) - count, len(folds)):
+        try:
+            trial_folds(folds.before(place))
+        except TrainingError as error:
+            raise TrainingError(
+                f"nested {count}: before fold {place + 1} of {len(folds)}, {error}; or give a"
+                " smaller --nested"
+            ) from error
 
 
 def code_hash() -> str:

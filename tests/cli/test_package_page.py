@@ -7,14 +7,14 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from cli.package_charts import cash_chart, nice_steps, waterfall_chart
+from cli.package_charts import cash_chart, waterfall_chart
 from cli.package_page import render_page
-from cli.package_words import short_amount
 from features.portfolio import Portfolio, read_portfolio
 from features.sources.simulated import simulate
 from models.bundle import Bundle, Provenance
 from models.package import PackageValuation, value_package
 from models.scoring import score_loans
+from models.wording import short_amount
 from training.dataset import training_set
 from training.fit import fit_recovery
 from training.settings import FitSettings
@@ -223,11 +223,6 @@ def test_the_largest_loans_say_why_in_both_languages(
     for loan in valuation.largest.iter_rows(named=True):
         assert " ".join(loan["why_en"].split()) in text
         assert loan["why_zh"] in text
-
-
-def test_steps_of_a_scale_are_round() -> None:
-    assert nice_steps(0.0) == [0.0]
-    assert nice_steps(180.0) == [0.0, 50.0, 100.0, 150.0]
 
 
 def test_the_page_dates_itself_by_its_cut_offs(html: str, valuation: PackageValuation) -> None:

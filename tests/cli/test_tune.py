@@ -96,7 +96,7 @@ def tuned(folder: Path, runs: Store) -> dict[str, Any]:
     out = folder / "tuned.json"
     env = os.environ | {URI_VARIABLE: runs.uri}
     process = subprocess.Popen(_tune(folder, out), cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while _begun(folder) < 3 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

@@ -25,6 +25,8 @@ from training.trial_loss import forecast_fold, total_loss, trial_folds
 
 MakeSet = Callable[..., TrainingSet]
 ROOT = Path(__file__).parents[2]
+# A machine may be busy with other things.
+_PATIENCE_SECONDS = 300
 GROUPS: tuple[FeatureGroup, ...] = ("age",)
 # The shape of the true space, with fits of milliseconds.
 QUICK = search_space(GROUPS, 200) | {"rounds": Range(2, 6), "bags": Range(1, 2)}
@@ -55,16 +57,16 @@ def plain(trials: list[Trial]) -> list[Trial]:
 def test_one_worker_finds_the_same_again_and_after_a_pause(
     problem: Problem, tmp_path: Path
 ) -> None:
-    whole = search(problem, str(tmp_path / "whole"), "s", Budget(14))
-    assert [trial.number for trial in whole] == list(range(14))
+    whole = search(problem, str(tmp_path / "whole"), "s", Budget(12))
+    assert [trial.number for trial in whole] == list(range(12))
     assert {trial.state for trial in whole} <= {"complete", "pruned"}
     first = search(problem, str(tmp_path / "parts"), "s", Budget(9))
     assert plain(first) == plain(whole[:9])
-    assert plain(search(problem, str(tmp_path / "parts"), "s", Budget(14))) == plain(whole)
+    assert plain(search(problem, str(tmp_path / "parts"), "s", Budget(12))) == plain(whole)
     # Past the random start as before it, no point is drawn twice.
-    assert len({trial.settings for trial in whole}) == 14
+    assert len({trial.settings for trial in whole}) == 12
     # A budget that is spent begins nothing.
-    assert search(problem, str(tmp_path / "parts"), "s", Budget(14)) == search(
+    assert search(problem, str(tmp_path / "parts"), "s", Budget(12)) == search(
         problem, str(tmp_path / "parts"), "s", Budget(9)
     )
 
@@ -79,7 +81,7 @@ def test_the_untuned_settings_are_tried_first_and_judged_as_they_are(
 
 
 def test_bad_trials_are_given_up_early(problem: Problem, tmp_path: Path) -> None:
-    trials = search(problem, str(tmp_path / "j"), "s", Budget(20))
+    trials = search(problem, str(tmp_path / "j"), "s", Budget(14))
     pruned = [trial for trial in trials if trial.state == "pruned"]
     assert pruned
     assert all(2 <= len(trial.folds) < len(problem.folds) for trial in pruned)
@@ -97,15 +99,15 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_two_workers_share_one_study(problem: Problem, location: str) -> None:
-    trials = search(problem, location, "two", Budget(16, workers=2))
+    trials = search(problem, location, "two", Budget(6, workers=2))
     # Two that begin at the same moment may begin one more.
-    assert len(trials) in (16, 17)
+    assert len(trials) in (6, 7)
     assert all(trial.state in ("complete", "pruned") for trial in trials)
     assert all(trial.attempts == 1 for trial in trials)
-    alone = {trial.settings: trial for trial in search(problem, location, "two", Budget(16))}
+    alone = {trial.settings: trial for trial in search(problem, location, "two", Budget(6))}
     assert len(alone) == len(trials)
     # Whoever tried a point, its loss is that of the point.
-    for trial in trials[:4]:
+    for trial in trials[-2:]:
         losses = tuple(
             forecast_fold(problem.folds, n, trial.settings).loss for n in range(len(trial.folds))
         )
@@ -117,7 +119,7 @@ import pickle, sys
 from pathlib import Path
 from training.search import Budget, search
 problem = pickle.loads(Path(sys.argv[1]).read_bytes())
-search(problem, sys.argv[2], "killed", Budget(8), heartbeat_seconds=1)
+search(problem, sys.argv[2], "killed", Budget(6), heartbeat_seconds=1)
 """
 
 
@@ -125,19 +127,19 @@ def test_a_killed_workers_trial_is_made_again(
     problem: Problem, location: str, tmp_path: Path
 ) -> None:
     # Trials slow enough to be caught in the middle of one.
-    slow = replace(problem, space=QUICK | {"bags": Range(40, 60)})
+    slow = replace(problem, space=QUICK | {"bags": Range(25, 30)})
     (tmp_path / "problem").write_bytes(pickle.dumps(slow))
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORK, tmp_path / "problem", location], cwd=ROOT, env=_environment()
-    )
-    done = _caught_after(3, process, location)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert 3 <= done < 8
-    trials = search(slow, location, "killed", Budget(8), heartbeat_seconds=1)
-    assert len(trials) == 8
+    command = [sys.executable, "-c", WORK, str(tmp_path / "problem"), location]
+    with subprocess.Popen(command, cwd=ROOT, env=_environment()) as process:
+        try:
+            done = _caught_after(3, process, location)
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert 3 <= done < 6
+    trials = search(slow, location, "killed", Budget(6), heartbeat_seconds=1)
+    assert len(trials) == 6
     assert all(trial.state in ("complete", "pruned") for trial in trials)
-    assert sorted(trial.attempts for trial in trials) == [1] * 7 + [2]
+    assert sorted(trial.attempts for trial in trials) == [1] * 5 + [2]
 
 
 def _environment() -> dict[str, str]:
@@ -146,15 +148,30 @@ def _environment() -> dict[str, str]:
 
 def _caught_after(least: int, process: "subprocess.Popen[bytes]", location: str) -> int:
     """Wait until a worker is in the middle of a trial, some trials on; trials begun by then."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + _PATIENCE_SECONDS
     storage: optuna.storages.BaseStorage
     while "://" not in location and not Path(location).exists():
+        assert time.monotonic() < until
         time.sleep(0.01)
     if "://" in location:
         storage = optuna.storages.RDBStorage(location)
     else:
         backend = optuna.storages.journal.JournalFileBackend(location)
         storage = optuna.storages.JournalStorage(backend)
+    try:
+        return _wait_for_trials(least, process, storage, until)
+    finally:
+        storage.remove_session()
+        if isinstance(storage, optuna.storages.RDBStorage):
+            storage.engine.dispose()
+
+
+def _wait_for_trials(
+    least: int,
+    process: "subprocess.Popen[bytes]",
+    storage: optuna.storages.BaseStorage,
+    until: float,
+) -> int:
     begun = 0
     while begun < least:
         assert process.poll() is None
@@ -163,9 +180,6 @@ def _caught_after(least: int, process: "subprocess.Popen[bytes]", location: str)
         with suppress(KeyError):
             trials = optuna.load_study(study_name="killed", storage=storage).get_trials()
             begun = sum(bool(trial.intermediate_values) for trial in trials)
-    storage.remove_session()
-    if isinstance(storage, optuna.storages.RDBStorage):
-        storage.engine.dispose()
     return begun
 
 

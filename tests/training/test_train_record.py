@@ -10,6 +10,7 @@ from mlflow.artifacts import load_text
 
 from features.portfolio import Portfolio
 from models.mlflow_store import Store
+from training import evaluation
 from training import train as training
 from training.evaluation import held_out
 from training.selection import Choice
@@ -23,9 +24,11 @@ EVIDENCE = [{"trees": "deep", "linear_weight": 0.5, "r2": 0.25, "standard_errors
 def test_a_training_keeps_its_settings_figures_tables_and_card(
     store: Store, simulated: Portfolio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Both have tests of their own; here they would only cost time.
+    # These have tests of their own; here they would only cost time.
     monkeypatch.setattr(training, "choose", lambda data: Choice(FitSettings(), EVIDENCE))
     monkeypatch.setattr(training, "fit_uncertainty", lambda *given: (None, ()))
+    for slow in ("random forest", "fractional logit", "age curve"):
+        monkeypatch.delitem(evaluation.RIVALS, slow)
     with tracked_run("train", simulated, store=store) as run:
         trained = training.train(simulated)
         record_training(run, trained)

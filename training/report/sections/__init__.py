@@ -1,0 +1,1 @@
+"""Sections of the deviation report: figures of each, and how they are shown."""
