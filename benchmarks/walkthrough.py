@@ -127,7 +127,7 @@ def _features(model: RecoveryModel, frame: pl.DataFrame) -> str:
         "| feature | value | meaning | 含义 |\n|---|---:|---|---|",
     ]
     for definition in model.spec.definitions:
-        text = value_text(frame[definition.name], definition)[0]
+        text = value_text(frame[definition.name][0], definition)
         if text is not None:
             lines.append(
                 f"| `{definition.name}` | {text} | {definition.meaning_en} |"

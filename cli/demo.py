@@ -16,18 +16,21 @@ _SEED: Final = 7
 
 def run(
     out: Annotated[Path, typer.Option(help="Folder to write everything to.")] = Path("demo"),
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the model afterwards.")] = False,
+    port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
 ) -> None:
     """Simulate, check, train, score a package, say what it is worth and why; page and workbook."""
-    from cli import check, console, score, simulate
+    from cli import check, console, simulate
     from cli.outputs import write_text
-    from cli.package_page import render_page
-    from cli.package_workbook import write_workbook
     from cli.train import print_accuracy, tracked_training, usable_portfolio
     from features.portfolio import write_portfolio
     from models.mlflow_store import Store
     from models.package import value_package
+    from models.package_report.page import render_page
+    from models.package_report.workbook import write_workbook
     from models.reference import DEFAULT_NAME
     from models.scoring import score_loans
+    from models.tape_file import checked_input
 
     console.out.rule("1. simulate a portfolio")
     simulate.run(out / "portfolio", _LOANS, _SEED)
@@ -48,7 +51,7 @@ def run(
         )
     print_accuracy(trained)
     console.out.rule("4. score and value the package")
-    checked = score.checked_input(out / "package", trained.bundle, None, strict=True)
+    checked = checked_input(out / "package", trained.bundle, strict=True)
     scores = score_loans(trained.bundle.model, checked.tape, checked.ledger, explain=True)
     valuation = value_package(
         scores, checked.tape.collect(), trained.bundle.model, trained.bundle.portfolio
@@ -59,6 +62,37 @@ def run(
     console.out.print(
         f"\nlook at {out / 'package.html'} and {out / 'package.xlsx'}", highlight=False
     )
+    if serve:
+        serve_demo(out, port)
+
+
+def serve_demo(out: Path, port: int) -> None:
+    """Serve the model of a demonstration, and say how to ask it; ends when told to stop."""
+    import json
+
+    import polars as pl
+
+    from cli.outputs import write_text
+    from service.keys import create_key
+    from service.server import serve
+    from service.settings import Settings
+    from service.storage import open_database
+
+    settings = Settings(
+        model=str(out / "bundle"), data_folder=out / "service", host="127.0.0.1", port=port
+    )
+    loans = pl.scan_parquet(out / "package" / "tape.parquet").head(2).collect().to_dicts()
+    told = [{n: v for n, v in loan.items() if v is not None} for loan in loans]
+    body = json.dumps({"loans": told, "reasons": True}, ensure_ascii=False, indent=1, default=str)
+    write_text(body + "\n", out / "request.json")
+    secret = create_key(open_database(settings), "demonstration", "operator")[1]
+    address = f"http://127.0.0.1:{port}"
+    typer.echo(
+        f"\nask the service, from another terminal (its pages: {address}/docs):\n\n"
+        f"curl -s {address}/v1/recoveries -H 'Authorization: Bearer {secret}'"
+        f" --data @{out / 'request.json'}\n"
+    )
+    serve(settings)
 
 
 def set_apart(portfolio: "Portfolio") -> "tuple[Portfolio, Portfolio]":

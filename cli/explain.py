@@ -36,11 +36,11 @@ def run(
     from cli import console
     from cli.explanation_pictures import chinese_font
     from cli.outputs import write_table
-    from cli.score import checked_input
     from features.replacing import refuse_occupied, replacing_folder
     from models.bundle import read_bundle
     from models.errors import ScoringError
     from models.scoring import score_loans
+    from models.tape_file import checked_input
     from models.unscored import with_unscored
 
     refuse_occupied(out, OWN_FILES, "explanation", ScoringError)

@@ -10,18 +10,22 @@ import sys
 import typer
 
 from cli import (
+    audit,
     backtest,
     check,
     corrections,
     demo,
     explain,
     import_source,
+    keys,
     models,
     schema,
     score,
+    serve,
     simulate,
     train,
     tune,
+    worker,
 )
 
 app = typer.Typer(
@@ -32,21 +36,35 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _verb in (simulate, import_source, check, schema, tune, train, score, explain, backtest, demo):
+_VERBS = (
+    *(simulate, import_source, check, schema, tune, train, score, explain, backtest),
+    *(serve, worker, demo),
+)
+for _verb in _VERBS:
     app.command(_verb.NAME)(_verb.run)
 app.add_typer(corrections.app, name=corrections.NAME)
 app.add_typer(models.app, name=models.NAME)
+app.add_typer(keys.app, name=keys.NAME)
+app.add_typer(audit.app, name=audit.NAME)
 
 
 def main() -> None:
     """Run the command; an expected error becomes one plain message and its exit code."""
     from features.errors import FeaturesError
     from models.errors import BundleError, CorrectionError, ModelsError, ScoringError
+    from service.errors import ServiceError
     from training.errors import TrainingError
 
     try:
         app()
-    except (FeaturesError, TrainingError, ScoringError, CorrectionError, OSError) as error:
+    except (
+        FeaturesError,
+        TrainingError,
+        ScoringError,
+        CorrectionError,
+        ServiceError,
+        OSError,
+    ) as error:
         _fail(error, 3)
     except (BundleError, ModelsError) as error:
         _fail(error, 4)

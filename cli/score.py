@@ -1,6 +1,5 @@
 """`npl score`: one scored row for every row of a tape, in input order."""
 
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -9,9 +8,6 @@ import typer
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from models.bundle import Bundle
-    from models.request import CheckedInput
 
 NAME: Final = "score"
 _FAULTS_SHOWN: Final = 10
@@ -50,11 +46,12 @@ def run(
     from cli.model_choice import chosen_bundle
     from cli.outputs import refuse_unknown_format, write_table
     from models.scoring import score_loans
+    from models.tape_file import checked_input
 
     refuse_unknown_format(out)
     bundle = chosen_bundle(model)
     held = in_force(corrections, valued_on, bundle.version)
-    checked = checked_input(tape, bundle, mapping, strict)
+    checked = checked_input(tape, bundle, mapping, strict=strict)
     refuse_unknown_format(out, checked.rows())
     with console.progress("scoring") as report:
         scores = score_loans(
@@ -93,60 +90,6 @@ def run(
             highlight=False,
         )
     console.out.print(f"scores in {out}, model {bundle.version}", highlight=False)
-
-
-def checked_input(
-    path: Path, bundle: "Bundle", mapping: Path | None, strict: bool
-) -> "CheckedInput":
-    """Check a portfolio folder or a bare tape against what the model asks for.
-
-    Raises
-    ------
-    PortfolioError, SourceError
-        When the input cannot be read, or `strict` and a row has an error.
-    ScoringError
-        When it is in another currency or measured on another basis than the model.
-    """
-    import polars as pl
-
-    from features.check import check_portfolio
-    from features.errors import PortfolioError
-    from features.faults import Faults
-    from features.portfolio import TAPE_FILE, read_portfolio
-    from features.sources import spreadsheet
-    from models.request import (
-        CheckedInput,
-        check_bare_tape,
-        refuse_other_fields,
-        refuse_other_terms,
-    )
-
-    if path.is_dir():
-        portfolio = read_portfolio(path)
-        refuse_other_terms(portfolio.meta.currency, portfolio.meta.recovery_basis, bundle)
-        refuse_other_fields(portfolio.meta.extra_fields, bundle)
-        checked = check_portfolio(portfolio)
-        if strict:
-            checked.require_clean()
-        good = checked.portfolio
-        return CheckedInput(
-            good.tape, good.ledger, checked.tape_set_aside, checked.faults, TAPE_FILE
-        )
-    faults, rows = Faults.none(), None
-    if path.suffix == ".parquet":
-        try:
-            raw = pl.scan_parquet(path)
-            raw.collect_schema()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise PortfolioError(f"{path}: not a readable parquet file ({first})") from error
-    else:
-        sheet = spreadsheet.read(path, mapping, extra_fields=bundle.model.spec.extra_fields)
-        refuse_other_terms(sheet.meta.currency, None, bundle)
-        faults, rows = Faults.of_source(sheet.faults), sheet.row_numbers
-        raw = sheet.tape.lazy()
-    checked_tape = check_bare_tape(raw, bundle, path.name, rows, strict=strict)
-    return replace(checked_tape, faults=Faults.merged(faults, checked_tape.faults))
 
 
 def summarise(scores: "pl.DataFrame") -> dict[str, Any]:

@@ -123,8 +123,8 @@ def _print(tuned: "Tuned", out: Path) -> None:
             _nested_rows(tuned), "nested: a search before each block", _NESTED_FORMATS
         )
         say(
-            f"optimism of the search, beyond drift: {tuned.nested.optimism:+.4f}; gain of what is"
-            f" kept over untuned: {tuned.nested.gain:+.4f} +- {tuned.nested.standard_error:.4f}"
+            f"optimism of the search, beyond drift: {tuned.nested.optimism:+.4f}; gain of the best"
+            f" over untuned: {tuned.nested.gain:+.4f} +- {tuned.nested.standard_error:.4f}"
         )
     say(tuned.verdict)
     say(f"settings in {out}; npl train --tuned {out}")

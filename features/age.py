@@ -22,12 +22,21 @@ _default_date = pl.coalesce("default_date", "first_overdue_date")
 _months_since_default = pl.coalesce(
     whole_months(_default_date, _cut_off), (_days_past_due * MONTHS_A_DAY).floor()
 )
-_months_on_book = whole_months(pl.col("origination_date"), _cut_off)
-_term = pl.coalesce(
-    pl.col("term_months").cast(pl.Float64),
-    whole_months(pl.col("origination_date"), pl.col("maturity_date")),
+# Read by several features, and worked out once for all of them.
+_MONTHS_ON_BOOK = "__months_on_book"
+_TERM = "__term_months"
+_MONTHS_TO_DEFAULT = "__months_to_default"
+CLOCKS = (
+    whole_months(pl.col("origination_date"), _cut_off).alias(_MONTHS_ON_BOOK),
+    pl.coalesce(
+        pl.col("term_months").cast(pl.Float64),
+        whole_months(pl.col("origination_date"), pl.col("maturity_date")),
+    ).alias(_TERM),
+    whole_months(pl.col("origination_date"), _default_date).alias(_MONTHS_TO_DEFAULT),
 )
-_months_to_default = whole_months(pl.col("origination_date"), _default_date)
+_months_on_book, _term, _months_to_default = map(
+    pl.col, (_MONTHS_ON_BOOK, _TERM, _MONTHS_TO_DEFAULT)
+)
 
 
 def _scheduled_balance_rate() -> pl.Expr:

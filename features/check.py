@@ -7,6 +7,7 @@ broken are rows looked at, so a clean table is never held in memory.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -14,8 +15,9 @@ import polars as pl
 from features.checked import CheckedPortfolio, CheckedTape
 from features.column_types import ROW, TypedTable, typed_table
 from features.errors import PortfolioError
-from features.evaluation import Evaluation, evaluate
+from features.evaluation import Evaluation, RuleSet, evaluate
 from features.faults import Fault, Faults, Severity
+from features.frames import AnyFrame, collected
 from features.ledger import Ledger
 from features.ledger_rules import (
     POSTING,
@@ -33,7 +35,7 @@ LISTED_PER_RULE: Final = 1_000
 
 
 def check_tape(
-    tape: pl.LazyFrame,
+    tape: AnyFrame,
     expected: Expected | PortfolioMeta,
     file: str = TAPE_FILE,
     *,
@@ -44,8 +46,9 @@ def check_tape(
 
     Parameters
     ----------
-    tape : pl.LazyFrame
-        One row a loan; columns in any order and, where readable, of any type.
+    tape : pl.LazyFrame or pl.DataFrame
+        One row a loan; columns in any order and, where readable, of any type. A table in memory is
+        checked at once, a plan is streamed.
     expected : Expected or PortfolioMeta
         What the tape must carry: basis of recovery, extra fields, currency.
     file : str
@@ -66,7 +69,7 @@ def check_tape(
 
 
 def _checked_tape(
-    tape: pl.LazyFrame,
+    tape: AnyFrame,
     wanted: Expected,
     file: str,
     row_numbers: pl.Series | None,
@@ -75,10 +78,9 @@ def _checked_tape(
     typed = _typed_tape(tape, wanted, file)
     frame = _flagged_copies(typed.frame)
     currency = wanted.currency or _usual_currency(typed.frame)
-    rules = tape_rules(wanted, currency, typed.present)
     evaluation = evaluate(
         frame,
-        _all_rules(typed, rules),
+        _tape_rule_set(typed, wanted, currency),
         (*typed.present, *typed.undeclared_text),
         file,
         listed_per_rule,
@@ -138,8 +140,8 @@ def _checked_portfolio(portfolio: Portfolio, listed_per_rule: int) -> CheckedPor
         portfolio.ledger, dtypes, columns, LEDGER_FILE, "not a field of the ledger: drop it"
     )
     evaluation = evaluate(
-        joined_with_loans(_flagged_clashes(typed.frame, portfolio.meta), loans),
-        _all_rules(typed, ledger_rules(portfolio.meta)),
+        joined_with_loans(_flagged_clashes(typed.frame.lazy(), portfolio.meta), loans.lazy()),
+        _rule_set(typed, ledger_rules(portfolio.meta)),
         typed.present,
         LEDGER_FILE,
         listed_per_rule,
@@ -179,11 +181,41 @@ def _incomplete_loans(ledger: Evaluation, tape: CheckedTape) -> pl.DataFrame:
     return lost.join(good, on="loan_id", how="semi").sort("loan_id").collect(engine="streaming")
 
 
-def _typed_tape(tape: pl.LazyFrame, expected: Expected, file: str) -> TypedTable:
+def _typed_tape(tape: AnyFrame, expected: Expected, file: str) -> TypedTable:
     extra = {field.name: field.dtype for field in expected.extra_fields}
     vital = [name for name, column in Tape.columns().items() if is_vital(name, column)]
     undeclared = "not a field of the tape: declare it under extra_fields, or drop it"
     return typed_table(tape, tape_dtypes() | extra, vital, file, undeclared)
+
+
+def _tape_rule_set(typed: TypedTable, expected: Expected, currency: str | None) -> RuleSet:
+    if typed.rules:
+        return _rule_set(typed, tape_rules(expected, currency, typed.present))
+    extra = {field.name: field.dtype for field in expected.extra_fields}
+    schema = tuple((tape_dtypes() | extra).items())
+    return _known_rule_set(
+        expected, currency, typed.present, typed.undeclared_text, typed.absent, schema
+    )
+
+
+# Tapes of one sender carry the same columns: their rules are made once.
+@lru_cache(maxsize=64)
+def _known_rule_set(
+    expected: Expected,
+    currency: str | None,
+    present: tuple[str, ...],
+    undeclared_text: tuple[str, ...],
+    absent: tuple[str, ...],
+    dtypes: tuple[tuple[str, pl.DataType], ...],
+) -> RuleSet:
+    schema = pl.Schema(dtypes)
+    text = [name for name in present if schema[name] == pl.String]
+    rules = tape_rules(expected, currency, present)
+    return RuleSet.of([*rules, *text_rules([*text, *undeclared_text])], absent, schema)
+
+
+def _rule_set(typed: TypedTable, rules: Sequence[Rule]) -> RuleSet:
+    return RuleSet.of(_all_rules(typed, rules), typed.absent, typed.frame.collect_schema())
 
 
 def _all_rules(typed: TypedTable, rules: Sequence[Rule]) -> list[Rule]:
@@ -205,19 +237,19 @@ def _all_rules(typed: TypedTable, rules: Sequence[Rule]) -> list[Rule]:
     return [*typed.rules, *once, *text_rules([*text, *typed.undeclared_text])]
 
 
-def _usual_currency(frame: pl.LazyFrame) -> str | None:
-    currencies = frame.select("currency").drop_nulls().group_by("currency").len()
+def _usual_currency(frame: AnyFrame) -> str | None:
+    currencies = frame.lazy().select("currency").drop_nulls().group_by("currency").len()
     usual = currencies.sort("len", "currency", descending=[True, False]).head(1)
     found = usual.collect(engine="streaming")["currency"].to_list()
     return str(found[0]) if found else None
 
 
-def _flagged_copies(frame: pl.LazyFrame) -> pl.LazyFrame:
+def _flagged_copies(frame: AnyFrame) -> AnyFrame:
     loans = frame.select("loan_id").drop_nulls().group_by("loan_id").agg(pl.len().alias(COPIES))
-    repeated = loans.filter(pl.col(COPIES) > 1).collect(engine="streaming")
+    repeated = collected(loans.filter(pl.col(COPIES) > 1))
     if not repeated.height:
         return frame.with_columns(pl.lit(1, dtype=pl.get_index_type()).alias(COPIES))
-    return frame.join(repeated.lazy(), on="loan_id", how="left")
+    return frame.lazy().join(repeated.lazy(), on="loan_id", how="left")
 
 
 def _flagged_clashes(frame: pl.LazyFrame, meta: PortfolioMeta) -> pl.LazyFrame:
@@ -265,8 +297,8 @@ def _good_rows(typed: TypedTable, evaluation: Evaluation) -> pl.LazyFrame:
         )
     if evaluation.set_aside.height:
         bad = evaluation.set_aside.lazy().select(pl.col("row").cast(pl.get_index_type()).alias(ROW))
-        frame = frame.join(bad, on=ROW, how="anti", maintain_order="left")
-    return frame.select(typed.present)
+        frame = frame.lazy().join(bad, on=ROW, how="anti", maintain_order="left")
+    return frame.select(typed.present).lazy()
 
 
 def _empty_faults(

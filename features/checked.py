@@ -12,13 +12,12 @@ from features.faults import Faults
 from features.ledger import Ledger
 from features.portfolio import Portfolio
 from features.replacing import replacing_file
+from features.spreadsheet_text import harmless
 from features.tape import tape_dtypes
 
 _STRICT_LINES: Final = 20
 _ROW: Final = "set_aside_row"
 _RULES: Final = "set_aside_rules"
-# Spreadsheets run what starts like this as a formula; a negative number is harmless.
-_FORMULA: Final = r"^([=@\t\r]|[+-][^\d.])"
 
 
 @dataclass(frozen=True)
@@ -163,11 +162,8 @@ def _write_bad_rows(
 
 
 def _write_faults(path: Path, faults: Faults) -> Path:
-    value = pl.col("value")
-    harmless = faults.listed.with_columns(
-        pl.when(value.str.contains(_FORMULA)).then(pl.format("'{}", value)).otherwise(value)
-    )
-    return _replace(path, lambda file: harmless.write_csv(file, include_bom=True))
+    listed = faults.listed.with_columns(harmless(pl.col("value")))
+    return _replace(path, lambda file: listed.write_csv(file, include_bom=True))
 
 
 def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> Path:

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from features.faults import Fault, Severity
+from features.frames import AnyFrame
 from features.rules import Rule
 from features.text_values import BLANKS, plain, read_as
 from features.vocabulary import folded, headers, nearest
@@ -21,7 +22,7 @@ class TypedTable:
 
     Parameters
     ----------
-    frame : pl.LazyFrame
+    frame : pl.LazyFrame or pl.DataFrame
         `ROW` (1-based), the schema's columns, and under a prefix the original of each column that
         was read from another type.
     present : tuple of str
@@ -30,17 +31,22 @@ class TypedTable:
         One for each column that was read from another type: every value must have been readable.
     faults : tuple of Fault
         Faults of columns: unknown names and unsafe types.
+    undeclared_text : tuple of str
+        Text columns that are none of the schema's.
+    absent : tuple of str
+        The schema's columns that the file lacks; null throughout.
     """
 
-    frame: pl.LazyFrame
+    frame: AnyFrame
     present: tuple[str, ...]
     rules: tuple[Rule, ...]
     faults: tuple[Fault, ...]
     undeclared_text: tuple[str, ...]
+    absent: tuple[str, ...]
 
 
 def typed_table(
-    table: pl.LazyFrame,
+    table: AnyFrame,
     dtypes: Mapping[str, pl.DataType],
     vital: Iterable[str],
     file: str,
@@ -50,7 +56,7 @@ def typed_table(
 
     Parameters
     ----------
-    table : pl.LazyFrame
+    table : pl.LazyFrame or pl.DataFrame
         As the file has it, columns in any order and type.
     dtypes : mapping of str to polars.DataType
         Columns wanted.
@@ -89,6 +95,7 @@ def typed_table(
             *_unsafe_identifiers(found, dtypes, file),
         ),
         undeclared_text=text,
+        absent=tuple(absent),
     )
 
 

@@ -1,13 +1,15 @@
 """Holding a table against its rules: all faults counted, the first listed, bad rows found."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import polars as pl
 
 from features.column_types import ROW
 from features.faults import SHOWN_CHARACTERS, Fault, Faults, masked
+from features.frames import AnyFrame, collected
 from features.rules import Rule
 from features.vocabulary import allowed_codes, folded, meant_code, region_names
 
@@ -41,9 +43,52 @@ class Evaluation:
     blanked: tuple[Rule, ...]
 
 
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules of a table, some of which need no row to be decided.
+
+    Parameters
+    ----------
+    rules : tuple of Rule
+    settled : mapping of int to bool
+        By place in `rules`: whether a rule that reads nothing but absent columns is broken, in
+        every row alike.
+    """
+
+    rules: tuple[Rule, ...]
+    settled: Mapping[int, bool]
+
+    @cached_property
+    def counts(self) -> list[pl.Expr]:
+        """Rows, and the broken rows of each rule that is not settled, in order."""
+        opened = (rule for n, rule in enumerate(self.rules) if n not in self.settled)
+        sums = (rule.broken.sum().alias(str(n)) for n, rule in enumerate(opened))
+        return [pl.len().alias("rows"), *sums]
+
+    @classmethod
+    def of(cls, rules: Sequence[Rule], absent: Collection[str], schema: pl.Schema) -> "RuleSet":
+        """Settle what the absent columns of a table decide.
+
+        Parameters
+        ----------
+        rules : sequence of Rule
+        absent : collection of str
+            Columns that are null throughout.
+        schema : polars.Schema
+            Types of the columns.
+        """
+        missing = frozenset(absent)
+        places = [n for n, r in enumerate(rules) if missing.issuperset(r.broken.meta.root_names())]
+        nulls = pl.DataFrame({name: [None] for name in absent}, {n: schema[n] for n in absent})
+        if not places or nulls.is_empty():
+            return cls(tuple(rules), {})
+        broken = nulls.select(rules[n].broken.any().alias(str(n)) for n in places).row(0)
+        return cls(tuple(rules), dict(zip(places, broken, strict=True)))
+
+
 def evaluate(
-    frame: pl.LazyFrame,
-    rules: Sequence[Rule],
+    frame: AnyFrame,
+    rule_set: RuleSet,
     present: Sequence[str],
     file: str,
     listed_per_rule: int,
@@ -52,9 +97,9 @@ def evaluate(
 
     Parameters
     ----------
-    frame : pl.LazyFrame
+    frame : pl.LazyFrame or pl.DataFrame
         `ROW`, `loan_id` and every column the rules read.
-    rules : sequence of Rule
+    rule_set : RuleSet
     present : sequence of str
         Columns the file really has: a rule without any of its columns is a fault of the file.
     file : str
@@ -62,16 +107,15 @@ def evaluate(
     listed_per_rule : int
         Faults listed at most for each rule and field; all are counted.
     """
-    counts = frame.select(
-        pl.len().alias("rows"),
-        *(rule.broken.sum().alias(str(number)) for number, rule in enumerate(rules)),
-    ).collect(engine="streaming")
-    rows, *broken_rows = counts.row(0)
+    rules, settled = rule_set.rules, rule_set.settled
+    rows, *counted = collected(frame.select(rule_set.counts)).row(0)
+    found = iter(counted)
+    broken_rows = [rows * settled[n] if n in settled else next(found) for n in range(len(rules))]
     broken = [(rule, n) for rule, n in zip(rules, broken_rows, strict=True) if n]
     of_rows = [(rule, n) for rule, n in broken if set(rule.needed) & set(present)]
     of_columns = [(rule, n) for rule, n in broken if not set(rule.needed) & set(present)]
     listings = pl.collect_all(
-        [_listing(frame, rule, listed_per_rule) for rule, _ in of_rows], engine="streaming"
+        [_listing(frame.lazy(), rule, listed_per_rule) for rule, _ in of_rows], engine="streaming"
     )
     faults = [
         Faults.of(_row_faults(listing, rule, file), counted)
@@ -81,7 +125,9 @@ def evaluate(
     return Evaluation(
         rows=rows,
         faults=Faults.merged(Faults.of(list(absent.values())), *faults),
-        set_aside=_set_aside(frame, [rule for rule, _ in broken if rule.severity == "error"]),
+        set_aside=_set_aside(
+            frame.lazy(), [rule for rule, _ in broken if rule.severity == "error"]
+        ),
         blanked=tuple(rule for rule, _ in of_rows if rule.blanks),
     )
 

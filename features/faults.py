@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, Self
 
 import polars as pl
@@ -108,6 +109,7 @@ class Faults:
     tally: pl.DataFrame
 
     @classmethod
+    @cache
     def none(cls) -> Self:
         """Return an empty account."""
         return cls(pl.DataFrame(schema=FAULT_SCHEMA), pl.DataFrame(schema=TALLY_SCHEMA))
@@ -136,8 +138,11 @@ class Faults:
     @classmethod
     def merged(cls, *parts: "Faults") -> Self:
         """Return one account of several, in order of file, row and field."""
-        listed = pl.concat([cls.none().listed, *(part.listed for part in parts)])
-        tally = pl.concat([cls.none().tally, *(part.tally for part in parts)])
+        told = [part for part in parts if part.tally.height]
+        if not told:
+            return cls.none()
+        listed = pl.concat([part.listed for part in told])
+        tally = pl.concat([part.tally for part in told])
         return cls(
             listed.sort("file", "row", "field", nulls_last=False, maintain_order=True),
             tally.group_by("file", "rule", "field", "severity", maintain_order=True).agg(

@@ -5,6 +5,7 @@ import polars as pl
 from features.age import CUT_OFF
 from features.exposure import EAD, PAID_SINCE_SNAPSHOT
 from features.feature import Feature, ratio
+from features.frames import Frame
 from features.months import month_number, whole_months
 
 PAID_LAST_3M = "ledger_paid_3m_amount"
@@ -18,23 +19,28 @@ LEDGER_COLUMNS = (
     LAST_PAYMENT,
     PAID_SINCE_SNAPSHOT,
 )
+# What the ledger tells of a loan without cash.
+NOTHING_KNOWN = tuple(
+    pl.lit(None, dtype=pl.Date() if name == LAST_PAYMENT else pl.Float64()).alias(name)
+    for name in LEDGER_COLUMNS
+)
 _CENTS = 100
 _OF_A_CENT = 0.01
 
 
-def known_at_cut_off(ledger: pl.LazyFrame, cut_offs: pl.LazyFrame) -> pl.LazyFrame:
+def known_at_cut_off(ledger: Frame, cut_offs: Frame) -> Frame:
     """Ledger rows that had been received and recorded by each loan's cut-off date.
 
     Parameters
     ----------
-    ledger : polars.LazyFrame
+    ledger : polars.LazyFrame or polars.DataFrame
         The whole ledger, later months included.
-    cut_offs : polars.LazyFrame
+    cut_offs : polars.LazyFrame or polars.DataFrame
         `loan_id`, `snapshot_date`, `cut_off_date`.
 
     Returns
     -------
-    polars.LazyFrame
+    polars.LazyFrame or polars.DataFrame
         Rows with `months_ago` (0 in the cut-off's own month) and the two dates.
     """
     received = (
@@ -49,7 +55,7 @@ def known_at_cut_off(ledger: pl.LazyFrame, cut_offs: pl.LazyFrame) -> pl.LazyFra
     )
 
 
-def ledger_behaviour(ledger: pl.LazyFrame, cut_offs: pl.LazyFrame) -> pl.LazyFrame:
+def ledger_behaviour(ledger: Frame, cut_offs: Frame) -> Frame:
     """Cash by loan before the cut-off: one row for each loan with any, columns `LEDGER_COLUMNS`.
 
     Amounts are summed in whole cents, so that neither row order nor threads change a bit.

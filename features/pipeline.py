@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from features import age, borrower, collateral, exposure, legal, payments, region
 from features.errors import PortfolioError, SpecError
 from features.feature import Feature
+from features.frames import AnyFrame, Frame, collected, known_empty
 from features.ledger import Ledger
 from features.portfolio import ExtraField, PortfolioMeta, RecoveryBasis
 from features.spec import FeatureDefinition, FeatureSpec
@@ -27,6 +29,7 @@ CANONICAL: Final[tuple[Feature, ...]] = (
 # A level borne by fewer loans says more about those loans than about the next ones.
 MIN_LEVEL_LOANS: Final = 20
 UNSEEN: Final = "unseen"
+_RAW: Final = "__raw_"
 
 
 def build_features(
@@ -66,16 +69,21 @@ def build_features(
 
 
 def build_scoring_frame(
-    tape: pl.LazyFrame,
-    ledger: pl.LazyFrame,
+    tape: Frame,
+    ledger: Frame,
     spec: FeatureSpec,
     cut_off_date: date | None = None,
-) -> pl.LazyFrame:
+) -> Frame:
     """Features with what a scored row needs beside them.
+
+    Parameters
+    ----------
+    tape, ledger, spec, cut_off_date
+        As for `build_features`; both tables in memory, or both plans.
 
     Returns
     -------
-    polars.LazyFrame
+    polars.LazyFrame or polars.DataFrame
         `loan_id`, `ead_amount`, `unseen` (names of the features whose value is outside the
         vocabulary) and the features as `build_features` gives them.
 
@@ -85,20 +93,31 @@ def build_scoring_frame(
         As `build_features`.
     """
     prepared = prepare_tape(tape, ledger, spec.basis, spec.extra_fields, cut_off_date)
+    values, coded, told = _known_steps(spec)
+    return prepared.select(values).with_columns(coded).select(told)
+
+
+def _steps(spec: FeatureSpec) -> tuple[list[pl.Expr], list[pl.Expr], list[pl.Expr]]:
+    """Values of the features, their codes, and the scoring frame, each from the step before.
+
+    In steps, so that no expression holds another one twice, and once a specification: to put
+    expressions together and plan them costs more than to work them out for one loan.
+    """
     raw = _raw_expressions(spec.extra_fields)
-    encoded = {d.name: _encoded(raw[d.name], d) for d in spec.definitions}
+    loan = [pl.col("loan_id"), pl.col(exposure.EAD)]
+    values = [raw[d.name].alias(_RAW + d.name) for d in spec.definitions]
+    coded = [_encoded(pl.col(_RAW + d.name), d).alias(d.name) for d in spec.definitions]
     outside = [
-        pl.when(raw[d.name].is_not_null() & encoded[d.name].is_null()).then(pl.lit(d.name))
+        pl.when(pl.col(_RAW + d.name).is_not_null() & pl.col(d.name).is_null()).then(pl.lit(d.name))
         for d in spec.definitions
         if d.kind in ("category", "ordered")
     ]
     nothing = pl.lit(None, dtype=pl.String)
-    return prepared.select(
-        "loan_id",
-        exposure.EAD,
-        pl.concat_list(nothing, *outside).list.drop_nulls().alias(UNSEEN),
-        *(expression.alias(name) for name, expression in encoded.items()),
-    )
+    unseen = pl.concat_list(nothing, *outside).list.drop_nulls().alias(UNSEEN)
+    return [*loan, *values], coded, [*loan, unseen, *map(pl.col, spec.names)]
+
+
+_known_steps = lru_cache(maxsize=16)(_steps)
 
 
 def learn_spec(
@@ -146,13 +165,13 @@ def _frequent_values(prepared: pl.LazyFrame, raw: pl.Expr) -> tuple[str, ...]:
 
 
 def prepare_tape(
-    tape: pl.LazyFrame,
-    ledger: pl.LazyFrame,
+    tape: Frame,
+    ledger: Frame,
     basis: RecoveryBasis,
     extra_fields: tuple[ExtraField, ...],
     cut_off_date: date | None = None,
-) -> pl.LazyFrame:
-    """Tape with every canonical column present, its cut-off, past cash and exposure.
+) -> Frame:
+    """Tape with every canonical column present, its cut-off, clocks, past cash and exposure.
 
     Outcome fields are dropped here, so that nothing downstream can read them.
 
@@ -168,29 +187,39 @@ def prepare_tape(
             f"the tape lacks the extra fields {', '.join(absent)} that the features need;"
             " deliver them as columns of those names"
         )
-    dtypes = {n: t for n, t in tape_dtypes().items() if n not in OUTCOME_FIELDS}
-    columns = [
-        (pl.col(name).cast(dtype) if name in names else pl.lit(None, dtype=dtype)).alias(name)
-        for name, dtype in dtypes.items()
-    ]
-    extras = [pl.col(extra.name).cast(extra.dtype) for extra in extra_fields]
     _refuse_early_cut_off(tape, cut_off_date)
     cut_off = pl.col("snapshot_date") if cut_off_date is None else pl.lit(cut_off_date)
-    dated = tape.select(*columns, *extras).with_columns(cut_off.alias(age.CUT_OFF))
-    behaviour = payments.ledger_behaviour(
-        ledger, dated.select("loan_id", "snapshot_date", age.CUT_OFF)
-    )
-    return (
-        dated.join(behaviour, on="loan_id", how="left", maintain_order="left")
-        .with_columns(pl.col(exposure.PAID_SINCE_SNAPSHOT).fill_null(0.0))
-        .with_columns(exposure.ead_expression(basis).alias(exposure.EAD))
+    columns = _tape_columns(tuple(names), extra_fields)
+    dated = tape.select(columns).with_columns(cut_off.alias(age.CUT_OFF))
+    dated = dated.with_columns(age.CLOCKS)
+    if known_empty(ledger):
+        # Joined with nothing: a request without a ledger need not wait for it.
+        paid = dated.with_columns(payments.NOTHING_KNOWN)
+    else:
+        behaviour = payments.ledger_behaviour(
+            ledger, dated.select("loan_id", "snapshot_date", age.CUT_OFF)
+        )
+        paid = dated.join(behaviour, on="loan_id", how="left", maintain_order="left")
+    return paid.with_columns(pl.col(exposure.PAID_SINCE_SNAPSHOT).fill_null(0.0)).with_columns(
+        exposure.ead_expression(basis).alias(exposure.EAD)
     )
 
 
-def _refuse_early_cut_off(tape: pl.LazyFrame, cut_off_date: date | None) -> None:
+@lru_cache(maxsize=64)
+def _tape_columns(present: tuple[str, ...], extra_fields: tuple[ExtraField, ...]) -> list[pl.Expr]:
+    """Every canonical column but the outcomes, missing where the tape lacks it, and the extras."""
+    dtypes = {n: t for n, t in tape_dtypes().items() if n not in OUTCOME_FIELDS}
+    columns = [
+        (pl.col(name).cast(dtype) if name in present else pl.lit(None, dtype=dtype)).alias(name)
+        for name, dtype in dtypes.items()
+    ]
+    return [*columns, *(pl.col(extra.name).cast(extra.dtype) for extra in extra_fields)]
+
+
+def _refuse_early_cut_off(tape: AnyFrame, cut_off_date: date | None) -> None:
     if cut_off_date is None:
         return
-    newest = tape.select(pl.col("snapshot_date").max()).collect().item()
+    newest = collected(tape.select(pl.col("snapshot_date").max())).item()
     if newest is not None and cut_off_date < newest:
         raise PortfolioError(
             f"cut_off_date {cut_off_date} lies before the newest snapshot_date {newest};"
@@ -255,7 +284,10 @@ def formula_hash(spec: FeatureSpec) -> str:
         schema=tape_dtypes() | {extra.name: extra.dtype for extra in spec.extra_fields}
     )
     ledger = pl.LazyFrame(schema={n: c.dtype for n, c in Ledger.columns().items()})
-    features = build_features(tape, ledger, spec)
+    prepared = prepare_tape(tape, ledger, spec.basis, spec.extra_fields)
+    # Put together anew: what is hashed is what the code says now.
+    values, coded, told = _steps(spec)
+    features = prepared.select(values).with_columns(coded).select(told)
     # Tables in full and numbers to the last digit, whatever the user's own display settings.
     with pl.Config(restore_defaults=True, fmt_table_cell_list_len=-1, float_precision=17):
         plan = features.explain(optimized=False)

@@ -7,6 +7,7 @@ fields are in `features.tape_rules` and `features.ledger_rules`.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any, Final
 
 import dataframely as dy
@@ -63,7 +64,7 @@ class Rule:
         """Columns without which the rule is a fault of the file, not of its rows."""
         return self.columns or (self.field,)
 
-    @property
+    @cached_property
     def broken(self) -> pl.Expr:
         """True where the rule is broken, never null."""
         return self.holds.fill_null(True).not_()

@@ -4,6 +4,7 @@ The fields, their Chinese names, units and allowed values are the project's cano
 EBA indices refer to the NPL templates of ITS (EU) 2023/2083.
 """
 
+from functools import cache
 from typing import Any, Final
 
 import dataframely as dy
@@ -259,6 +260,7 @@ OUTCOME_FIELDS: Final = tuple(
 )
 
 
+@cache
 def tape_dtypes() -> dict[str, pl.DataType]:
     """Polars data type of each canonical field, in schema order."""
     return {name: column.dtype for name, column in Tape.columns().items()}

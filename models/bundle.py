@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -98,7 +99,7 @@ class Bundle:
             )
         return [*notes, *self.caveats]
 
-    @property
+    @cached_property
     def version(self) -> str:
         """First 16 digits of the SHA-256 of the content: the same content, the same version."""
         return _content_hash(_document(self)[0])[:16]

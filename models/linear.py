@@ -1,5 +1,7 @@
 """The linear part: a ridge on coded features, on the score scale, kept as plain numbers."""
 
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.spec import FeatureSpec
+from models.trees import tree_matrix
 
 Array = NDArray[np.float64]
 _KNOTS: Final = 101
@@ -49,18 +52,21 @@ class CodedColumn(BaseModel):
     def coded(self, frame: pl.DataFrame) -> Array:
         """Column before centring, shape (loans,)."""
         column = frame[self.feature]
-        if self.code == "missing":
-            return column.is_null().to_numpy().astype(np.float64)
         if self.code == "level":
             matches = column.cast(pl.String) == self.level
             return matches.fill_null(False).to_numpy().astype(np.float64)
-        values = column.cast(pl.Float64).to_numpy()
-        ranks = np.interp(values, self.knots, np.linspace(0, 1, len(self.knots)))
+        return self.coded_numbers(tree_matrix(frame, [self.feature])[:, 0])
+
+    def coded_numbers(self, values: Array) -> Array:
+        """Column of ranks or of missing values, before centring, from a column of `tree_matrix`."""
+        if self.code == "missing":
+            return np.isnan(values).astype(np.float64)
+        ranks = np.interp(values, *_rank_curve(self.knots))
         return np.where(np.isnan(values), 0.5, ranks)
 
-    def centred(self, frame: pl.DataFrame) -> Array:
-        """Centred and scaled column, shape (loans,)."""
-        return (self.coded(frame) - self.mean) / self.scale
+    def centred(self, coded: Array) -> Array:
+        """Coded column centred and scaled, shape (loans,)."""
+        return (coded - self.mean) / self.scale
 
 
 class LinearPart(BaseModel):
@@ -91,17 +97,62 @@ class LinearPart(BaseModel):
         """
         result = np.zeros((frame.height, len(names)))
         place = {name: position for position, name in enumerate(names)}
-        for column in self.columns:
-            if column.weight != 0.0:
-                result[:, place[column.feature]] += column.weight * column.centred(frame)
+        for name, effect in self._effects(frame):
+            result[:, place[name]] = effect
         return result
 
     def score(self, frame: pl.DataFrame) -> Array:
         """Score of each loan, shape (loans,)."""
-        return self.intercept + sum(
-            (c.weight * c.centred(frame) for c in self.columns if c.weight != 0.0),
-            start=np.zeros(frame.height),
-        )
+        score = np.full(frame.height, self.intercept)
+        for _, effect in self._effects(frame):
+            score += effect
+        return score
+
+    @cached_property
+    def _by_feature(self) -> dict[str, list[CodedColumn]]:
+        found: dict[str, list[CodedColumn]] = {}
+        for column in self.columns:
+            if column.weight != 0.0:
+                found.setdefault(column.feature, []).append(column)
+        return found
+
+    @cached_property
+    def _of_levels(self) -> dict[tuple[str, tuple[str, ...]], list[float]]:
+        return {}
+
+    def _effects(self, frame: pl.DataFrame) -> Iterator[tuple[str, Array]]:
+        """Features and their contributions, shape (loans,) each."""
+        names = list(self._by_feature)
+        matrix, schema = tree_matrix(frame, names), frame.schema
+        for name, values in zip(names, matrix.T, strict=True):
+            dtype = schema[name]
+            if isinstance(dtype, pl.Enum):
+                # A category says one thing a level: worked out for the levels, not for the loans.
+                table = self._level_effects(name, dtype)
+                yield name, table[np.nan_to_num(values, nan=len(table) - 1).astype(np.intp)]
+            else:
+                coded = [column.coded_numbers(values) for column in self._by_feature[name]]
+                yield name, self._summed(name, coded)
+
+    def _level_effects(self, name: str, dtype: pl.Enum) -> Array:
+        """Contribution of each level of a category; the last is that of a missing one."""
+        levels = tuple(dtype.categories)
+        if (name, levels) not in self._of_levels:
+            every = pl.DataFrame({name: [*levels, None]}, schema={name: dtype})
+            coded = [column.coded(every) for column in self._by_feature[name]]
+            self._of_levels[name, levels] = self._summed(name, coded).tolist()
+        return np.asarray(self._of_levels[name, levels])
+
+    def _summed(self, name: str, coded: list[Array]) -> Array:
+        total = np.zeros(len(coded[0]))
+        for column, values in zip(self._by_feature[name], coded, strict=True):
+            total += column.weight * column.centred(values)
+        return total
+
+
+@lru_cache(maxsize=4096)
+def _rank_curve(knots: tuple[float, ...]) -> tuple[Array, Array]:
+    return np.asarray(knots), np.linspace(0, 1, len(knots))
 
 
 def code_columns(frame: pl.DataFrame, spec: FeatureSpec) -> tuple[CodedColumn, ...]:
@@ -140,5 +191,5 @@ def design_matrix(frame: pl.DataFrame, columns: tuple[CodedColumn, ...]) -> Arra
     """Centred and scaled design matrix, shape (loans, columns)."""
     matrix = np.empty((frame.height, len(columns)), order="F")
     for position, column in enumerate(columns):
-        matrix[:, position] = column.centred(frame)
+        matrix[:, position] = column.centred(column.coded(frame))
     return matrix

@@ -151,15 +151,10 @@ def _shared_noise(
     shared: SharedRisk,
 ) -> Array:
     """What the loans miss together, mean 0, currency, shape (draws,)."""
-    sums = (
-        pl.DataFrame({"expected": expected, "region": region.cast(pl.String).fill_null("")})
-        .with_columns(period=vintage_period(vintage, shared.vintage_months))
-        .group_by("period", "region")
-        .agg(pl.col("expected").sum())
-    )
-    by_vintage = sums.group_by("period").agg(pl.col("expected").sum())["expected"].to_numpy()
-    variance = shared.vintage_sd**2 * float((by_vintage**2).sum())
-    variance += shared.region_sd**2 * float((sums["expected"].to_numpy() ** 2).sum())
+    of_vintage, of_region = vintage_regions(vintage, region, shared.vintage_months)
+    # Summed loan after loan: threads that share a sum round it another way each time.
+    variance = shared.vintage_sd**2 * float((np.bincount(of_vintage, expected) ** 2).sum())
+    variance += shared.region_sd**2 * float((np.bincount(of_region, expected) ** 2).sum())
     return rng.normal(0.0, np.sqrt(variance), _DRAWS)
 
 
@@ -182,6 +177,21 @@ def _own_noise(
     for loan, curve, mean in zip(drawn, table, means, strict=True):
         noise += ead[loan] * (np.interp(rng.random(_DRAWS), grid, curve) - mean)
     return noise
+
+
+def vintage_regions(
+    vintage: pl.Series, region: pl.Series, months: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Number of each loan's vintage, and of its region within the vintage, both from 0.
+
+    Numbers rise with the period, and within it with the name of the region.
+    """
+    _, of_vintage = np.unique(vintage_period(vintage, months).to_numpy(), return_inverse=True)
+    names, code = np.unique(
+        region.cast(pl.String).fill_null("").to_numpy().astype(str), return_inverse=True
+    )
+    _, of_region = np.unique(of_vintage * len(names) + code, return_inverse=True)
+    return of_vintage, of_region
 
 
 def vintage_period(vintage: pl.Series, months: int) -> pl.Series:

@@ -4,17 +4,23 @@ The command line, the registered MLflow model and the service all check here.
 """
 
 from dataclasses import dataclass
+from datetime import date
+from typing import Final
 
 import polars as pl
 
-from features.check import check_tape
+from features.check import check_portfolio, check_tape
 from features.faults import Faults
-from features.portfolio import ExtraField
+from features.frames import AnyFrame
+from features.portfolio import TAPE_FILE, ExtraField, Portfolio
 from features.rules import Expected
 from features.sources.result import no_ledger
 from models.bundle import Bundle
 from models.errors import ScoringError
 from models.unscored import with_unscored
+
+# No description says until when cash was watched: the schema's own last day.
+_WATCHED_UNTIL: Final = date(2100, 12, 31)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class CheckedInput:
 
 
 def check_bare_tape(
-    tape: pl.LazyFrame,
+    tape: AnyFrame,
     bundle: Bundle,
     file: str,
     row_numbers: pl.Series | None = None,
@@ -63,7 +69,7 @@ def check_bare_tape(
 
     Parameters
     ----------
-    tape : polars.LazyFrame
+    tape : polars.LazyFrame or polars.DataFrame
         One row a loan; columns in any order and, where readable, of any type.
     bundle : Bundle
         The model.
@@ -87,6 +93,32 @@ def check_bare_tape(
     return CheckedInput(
         checked.tape, no_ledger().lazy(), checked.set_aside, checked.faults, file, row_numbers
     )
+
+
+def check_tape_and_ledger(tape: AnyFrame, ledger: AnyFrame, bundle: Bundle) -> CheckedInput:
+    """Check a tape and the cash of its loans, which no `portfolio.toml` describes.
+
+    They are taken to be on the terms of the model's own portfolio.
+
+    Parameters
+    ----------
+    tape, ledger : polars.LazyFrame or polars.DataFrame
+        As a portfolio holds them.
+    bundle : Bundle
+        The model.
+
+    Raises
+    ------
+    features.errors.PortfolioError
+        When a table cannot be read to its end.
+    """
+    spec = bundle.model.spec
+    meta = bundle.portfolio.model_copy(
+        update={"observed_until_date": _WATCHED_UNTIL, "extra_fields": spec.extra_fields}
+    )
+    checked = check_portfolio(Portfolio(meta, tape.lazy(), ledger.lazy()))
+    good = checked.portfolio
+    return CheckedInput(good.tape, good.ledger, checked.tape_set_aside, checked.faults, TAPE_FILE)
 
 
 def refuse_other_terms(currency: str, basis: str | None, bundle: Bundle) -> None:

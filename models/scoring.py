@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.exposure import EAD
+from features.frames import Frame, collected
 from features.horizons import rate_column
 from features.pipeline import UNSEEN, build_scoring_frame
 from features.segments import segment_frame
@@ -31,8 +32,8 @@ NOTHING_OUTSTANDING: Final = "exposure at the cut-off is zero, negative or unkno
 
 def score_loans(
     model: RecoveryModel,
-    tape: pl.LazyFrame,
-    ledger: pl.LazyFrame,
+    tape: Frame,
+    ledger: Frame,
     *,
     explain: bool = False,
     cut_off_date: date | None = None,
@@ -45,8 +46,9 @@ def score_loans(
     ----------
     model : RecoveryModel
         The model.
-    tape, ledger : polars.LazyFrame
-        Checked rows; see `features.check`.
+    tape, ledger : polars.LazyFrame or polars.DataFrame
+        Checked rows; see `features.check`. Plans are streamed. A few loans are quicker as tables
+        in memory, to the same bits.
     explain : bool
         Add the factors of each forecast.
     cut_off_date : datetime.date, optional
@@ -75,7 +77,7 @@ def score_loans(
     features.errors.SpecError
         When the tape lacks an extra field of the model.
     """
-    frame = build_scoring_frame(tape, ledger, model.spec, cut_off_date).collect(engine="streaming")
+    frame = collected(build_scoring_frame(tape, ledger, model.spec, cut_off_date))
     currency = _currency(tape) if explain else None
     blocks = []
     for start in range(0, max(frame.height, 1), BLOCK_LOANS):
@@ -86,13 +88,13 @@ def score_loans(
     scores = pl.concat(blocks)
     if corrections is None:
         return scores
-    segments = segment_frame(tape, ledger, model.spec.basis, cut_off_date)
+    segments = segment_frame(tape.lazy(), ledger.lazy(), model.spec.basis, cut_off_date)
     return correct_scores(scores, corrections.by_loan(segments))
 
 
-def _currency(tape: pl.LazyFrame) -> str:
+def _currency(tape: Frame) -> str:
     """Currency of a tape, which has but one; none where it is empty."""
-    found = tape.select(pl.col("currency").drop_nulls().first()).collect()
+    found = collected(tape.select(pl.col("currency").drop_nulls().first()))
     return str(found.item() or "")
 
 
@@ -166,13 +168,12 @@ def _factors(model: RecoveryModel, block: pl.DataFrame, currency: str) -> pl.Dat
     order = np.argsort(-np.abs(why.rate_points), axis=1, kind="stable")[:, :count]
     columns: dict[str, pl.Series | NDArray[np.float64]] = {"base_rate": why.base_rate}
     top = np.take_along_axis(why.rate_points, order, axis=1)
-    values = _own_values(block, order, model.spec)
+    texts = _chosen_texts(model.spec, block, order)
     names = np.array(why.names, dtype=object)
     for place in range(count):
         chosen = order[:, place]
         columns[f"factor_{place + 1}"] = pl.Series(names[chosen].tolist(), dtype=pl.String)
-        own = values[:, place].tolist()
-        columns[f"factor_{place + 1}_value"] = pl.Series(own, dtype=pl.String)
+        columns[f"factor_{place + 1}_value"] = pl.Series(texts[:, place].tolist(), dtype=pl.String)
         columns[f"factor_{place + 1}_points"] = np.ascontiguousarray(top[:, place])
     columns["other_points"] = _others(why, order)
     columns |= reason_columns(block, why, order, model.spec, currency)
@@ -181,39 +182,38 @@ def _factors(model: RecoveryModel, block: pl.DataFrame, currency: str) -> pl.Dat
     return pl.DataFrame(columns)
 
 
-def _own_values(
-    block: pl.DataFrame, order: NDArray[np.intp], spec: FeatureSpec
-) -> NDArray[np.object_]:
-    """Text of the loan's own value of each of its factors, shape (loans, factors)."""
-    texts = np.empty(order.shape, dtype=object)
-    for place, definition in enumerate(spec.definitions):
-        rows, ranks = np.nonzero(order == place)
-        texts[rows, ranks] = value_text(block[definition.name].gather(rows), definition).to_list()
-    return texts
-
-
 def _others(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.float64]:
     rest = why.rate_points.copy()
     np.put_along_axis(rest, order, 0.0, axis=1)
     return np.asarray(rest.sum(axis=1))
 
 
-def value_text(values: pl.Series, definition: FeatureDefinition) -> pl.Series:
-    """A feature's values as a person reads them: levels for ranks and categories, yes and no.
+def _chosen_texts(
+    spec: FeatureSpec, block: pl.DataFrame, order: NDArray[np.intp]
+) -> NDArray[np.object_]:
+    """Values of the features in `order` as texts, of its shape."""
+    texts = np.full(order.shape, None, dtype=object)
+    for feature in np.unique(order):
+        definition = spec.definitions[feature]
+        rows, places = np.nonzero(order == feature)
+        values = block[definition.name].gather(rows)
+        texts[rows, places] = [value_text(value, definition) for value in values.to_list()]
+    return texts
+
+
+def value_text(value: float | str | None, definition: FeatureDefinition) -> str | None:
+    """A feature's value as a person reads it: levels for ranks and categories, yes and no.
 
     Returns
     -------
-    polars.Series
-        Strings, missing where the value is missing.
+    str, optional
+        None where the value is missing.
     """
-    if definition.kind == "category":
-        return values.cast(pl.String)
+    if value is None or isinstance(value, str):
+        return value
     if definition.kind == "ordered":
-        levels = dict(enumerate(definition.levels))
-        return values.cast(pl.Int64).replace_strict(levels, default=None, return_dtype=pl.String)
+        return definition.levels[int(value)]
     if definition.kind == "flag":
-        return values.replace_strict({0.0: "no", 1.0: "yes"}, default=None, return_dtype=pl.String)
+        return "yes" if value else "no"
     # Six significant digits, the same text for the same number on every machine.
-    return pl.Series(
-        values.name, [None if v is None else f"{v:.6g}" for v in values], dtype=pl.String
-    )
+    return f"{value:.6g}"

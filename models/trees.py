@@ -25,8 +25,9 @@ def tree_matrix(frame: pl.DataFrame, names: list[str]) -> Array:
     -------
     array, shape (loans, features), C order
     """
+    schema = frame.schema
     columns = [
-        pl.col(name).to_physical() if frame.schema[name] == pl.Enum else pl.col(name)
+        pl.col(name).to_physical() if isinstance(schema[name], pl.Enum) else pl.col(name)
         for name in names
     ]
     numbers = frame.select(column.cast(pl.Float64) for column in columns)

@@ -1,8 +1,16 @@
 """Rows that a check set aside, put back into the scores at their place and with their reason."""
 
+from typing import Final
+
 import polars as pl
 
 from features.faults import Faults
+
+UNSCORED_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "row": pl.Int64(),
+    "loan_id": pl.String(),
+    "reason": pl.String(),
+}
 
 
 def with_unscored(
@@ -32,25 +40,48 @@ def with_unscored(
     polars.DataFrame
         One row a row of the tape. Rows set aside have only `loan_id` and `reason`.
     """
+    return put_back(scores, unscored_rows(set_aside, faults, file, row_numbers))
+
+
+def unscored_rows(
+    set_aside: pl.DataFrame, faults: Faults, file: str, row_numbers: pl.Series | None = None
+) -> pl.DataFrame:
+    """Rows set aside with their reasons: columns of `UNSCORED_SCHEMA`.
+
+    Parameters are those of `with_unscored`.
+    """
     if set_aside.is_empty():
-        return scores
-    total = scores.height + set_aside.height
+        return pl.DataFrame(schema=UNSCORED_SCHEMA)
     bad_rows = set_aside["row"].cast(pl.Int64)
-    good_rows = pl.Series("row", range(1, total + 1), dtype=pl.Int64)
-    good_rows = good_rows.filter(~good_rows.is_in(bad_rows.implode()))
     told = (
         faults.listed.filter(pl.col("severity") == "error", pl.col("file") == file)
         .group_by("row")
         .agg(told=pl.format("{}: {}", "field", "mend").first())
     )
     numbers = bad_rows if row_numbers is None else row_numbers.cast(pl.Int64).gather(bad_rows - 1)
-    reasons = (
+    return (
         set_aside.with_columns(pl.col("row").cast(pl.Int64), numbers.alias("told_row"))
         .join(told, left_on="told_row", right_on="row", how="left", maintain_order="left")
         .select("row", "loan_id", reason=pl.coalesce("told", "rules"))
     )
+
+
+def put_back(scores: pl.DataFrame, unscored: pl.DataFrame) -> pl.DataFrame:
+    """Scores with unscored rows at their place; those have only `loan_id` and `reason`.
+
+    Parameters
+    ----------
+    scores : polars.DataFrame
+        One row a good row of the tape.
+    unscored : polars.DataFrame
+        From `unscored_rows`.
+    """
+    if unscored.is_empty():
+        return scores
+    good_rows = pl.Series("row", range(1, scores.height + unscored.height + 1), dtype=pl.Int64)
+    good_rows = good_rows.filter(~good_rows.is_in(unscored["row"].implode()))
     return (
-        pl.concat([scores.with_columns(good_rows), reasons], how="diagonal")
+        pl.concat([scores.with_columns(good_rows), unscored], how="diagonal")
         .sort("row")
         .select(scores.columns)
     )

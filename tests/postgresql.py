@@ -65,8 +65,8 @@ def postgresql_server() -> Iterator[str]:
             _wait(url, server, folder / "log")
             yield url
         finally:
-            # Fast shutdown: what is connected is cut off.
-            server.send_signal(signal.SIGINT)
+            # At once: nothing of it is wanted any more.
+            server.send_signal(signal.SIGQUIT)
             server.wait(timeout=_START_SECONDS)
     finally:
         shutil.rmtree(folder)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.package_distribution import SharedRisk, vintage_period
+from models.package_distribution import SharedRisk, vintage_period, vintage_regions
 from training.errors import TrainingError
 
 Array = NDArray[np.float64]
@@ -81,27 +81,24 @@ class _Cells:
 
     @classmethod
     def of(cls, residuals: pl.DataFrame, months: int) -> Self:
-        table = (
-            residuals.select(
-                "region",
-                period=vintage_period(residuals["vintage_date"], months),
-                expected=pl.col("ead") * pl.col("forecast_rate"),
-                miss=pl.col("ead") * (pl.col("realised_rate") - pl.col("forecast_rate")),
-            )
+        period = vintage_period(residuals["vintage_date"], months)
+        expected = residuals["ead"] * residuals["forecast_rate"]
+        told = residuals.with_columns(period=period, expected=expected).filter(
             # A vintage of one loan shares nothing with anyone; one without cash has no ratio.
-            .filter(pl.len().over("period") > 1, pl.col("expected").sum().over("period") > 0)
-            .group_by("period", "region")
-            .agg(
-                pl.col("expected", "miss").sum(),
-                (pl.col("expected", "miss") ** 2).sum().name.suffix("_squares"),
-            )
-            .sort("period", "region")
+            pl.len().over("period") > 1,
+            pl.col("expected").sum().over("period") > 0,
         )
-        periods, vintage = np.unique(table["period"].to_numpy(), return_inverse=True)
-        columns = ("expected", "miss", "expected_squares", "miss_squares")
-        return cls(
-            vintage.astype(np.intp), len(periods), *(table[name].to_numpy() for name in columns)
-        )
+        of_vintage, of_cell = vintage_regions(told["vintage_date"], told["region"], months)
+        cash = told["expected"].to_numpy()
+        miss = told["ead"].to_numpy() * told["realised_rate"].to_numpy() - cash
+        # The cell's vintage is that of any of its loans.
+        first = np.unique(of_cell, return_index=True)[1]
+        # Summed loan after loan: threads that share a sum round it another way each time.
+        sums: list[Array] = [
+            np.bincount(of_cell, values).astype(np.float64)
+            for values in (cash, miss, cash**2, miss**2)
+        ]
+        return cls(of_vintage[first], len(np.unique(of_vintage)), *sums)
 
     def _by_vintage(self, values: Array) -> Array:
         sums = np.zeros(self.vintages)

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import stats
 
 from features.horizons import HORIZONS_MONTHS
 from training.dataset import TrainingSet
@@ -194,32 +195,54 @@ def forecast_block(
     )
 
 
-def loss_gain(first: Sequence[FoldForecast], second: Sequence[FoldForecast]) -> tuple[float, float]:
-    """How much smaller the second loss is than the first on the same folds, and its noise.
+@dataclass(frozen=True)
+class LossGain:
+    """How much smaller one loss is than another on the same folds.
 
-    Returns
-    -------
+    Attributes
+    ----------
     gain : float
         Above 0: the second is better.
     standard_error : float
-        Of the gain: each loan's own share in the two losses, to first order, is subtracted before
-        the spread is taken (paired), between loans or between quarters of vintages, whichever is
-        larger. Loans of a quarter miss together: a gain made in one of them is one observation.
+        Its noise: each loan's own share in the two losses, to first order, is subtracted before the
+        spread is taken (paired), between loans or between quarters of vintages, whichever is
+        larger. Loans of a quarter miss together.
+    quarters : int
+        Quarters of vintages: so many observations there are, however many the loans.
     """
+
+    gain: float
+    standard_error: float
+    quarters: int
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether the gain is beyond Student's t at 97.5%, with a quarter as one observation.
+
+        With many quarters that is two standard errors; with three it is 4.3.
+        """
+        if self.quarters < 2:
+            return False
+        return self.gain > float(stats.t.ppf(0.975, self.quarters - 1)) * self.standard_error
+
+
+def loss_gain(first: Sequence[FoldForecast], second: Sequence[FoldForecast]) -> LossGain:
+    """Gain in `total_loss` of the second forecasts over the first, on the same folds."""
     gain = total_loss([fold.loss for fold in first]) - total_loss([fold.loss for fold in second])
     whole = sum(fold.of_mean for fold in first)
-    pairs = list(zip(first, second, strict=True))
+    count = len(first)
     share = np.concatenate(
         [
-            _influence(one, whole, len(pairs)) - _influence(two, whole, len(pairs))
-            for one, two in pairs
+            _influence(one, whole, count) - _influence(two, whole, count)
+            for one, two in zip(first, second, strict=True)
         ]
     )
     share -= share.mean()
-    _, quarter = np.unique(np.concatenate([one.quarter for one in first]), return_inverse=True)
+    quarters, quarter = np.unique(
+        np.concatenate([one.quarter for one in first]), return_inverse=True
+    )
     by_quarter = np.asarray(np.bincount(quarter, weights=share), dtype=np.float64)
-    errors = [_spread(share), _spread(by_quarter)]
-    return gain, max(errors)
+    return LossGain(gain, max(_spread(share), _spread(by_quarter)), len(quarters))
 
 
 def _spread(shares: Array) -> float:

@@ -3,7 +3,7 @@
 The settings of the best trial are flattered by having been chosen for it. Two figures say by how
 much. The honest loss takes on each fold the trial that was best on the others (after Tibshirani &
 Tibshirani 2009, Annals of Applied Statistics 3(2)); it decides. The nested search, where asked for,
-repeats the whole search before each of the last folds and judges it there; it is shown.
+repeats the whole search before each of the last folds and judges it there; it is shown, and vetoes.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from features.portfolio import Portfolio
 from models.uncertainty import VintageBy
@@ -33,6 +33,7 @@ from training.settings import CANDIDATES, FitSettings
 from training.train import data_hash, versions
 from training.trial_loss import (
     FoldForecast,
+    LossGain,
     TrialFolds,
     forecast_block,
     forecast_fold,
@@ -40,10 +41,8 @@ from training.trial_loss import (
     total_loss,
     trial_folds,
 )
-from training.tuned import Nested, OuterFold, TrialRow, Tuned
+from training.tuned import Kept, Nested, OuterFold, TrialRow, Tuned
 
-# Standard errors by which the search must beat the untuned settings, so that noise does not choose.
-_STANDARD_ERRORS: Final = 2.0
 _STUDY: Final = "npl-tune"
 _CODE: Final = ("features", "models", "training")
 
@@ -62,8 +61,8 @@ class Searched:
         Settings of the best trial, and those chosen without a search.
     best_loss, untuned_loss, honest_loss : float
         Losses over all folds; see `training.tuned.Tuned`.
-    gain, standard_error : float
-        Gain of the honest loss over the untuned one, and its paired noise.
+    gain : LossGain
+        Gain of the honest loss over the untuned one.
     """
 
     folds: TrialFolds
@@ -73,18 +72,17 @@ class Searched:
     best_loss: float
     untuned_loss: float
     honest_loss: float
-    gain: float
-    standard_error: float
+    gain: LossGain
 
-    @property
-    def kept(self) -> Literal["tuned", "untuned"]:
-        """The simpler ones, unless the search gains more than noise."""
-        return "tuned" if self.gain > _STANDARD_ERRORS * self.standard_error else "untuned"
 
-    @property
-    def settings(self) -> FitSettings:
-        """Settings to train with."""
-        return self.best if self.kept == "tuned" else self.untuned
+def kept(found: Searched, nested: Nested | None = None) -> Kept:
+    """Which settings to train with: the simpler, unless the search gains more than noise.
+
+    Nested searches whose best trials came out worse than the untuned settings veto this one's: they
+    alone are judged on vintages later than all that their search saw.
+    """
+    harmful = nested is not None and nested.gain < 0
+    return "tuned" if found.gain.beyond_noise and not harmful else "untuned"
 
 
 def tune(
@@ -131,6 +129,8 @@ def tune(
     if budget.minutes is not None:
         budget = replace(budget, minutes=budget.minutes / (1 + nested))
     found = tune_on(data.train, location, budget, identity)
+    inner = nest(found.folds, nested, location, budget, identity) if nested else None
+    keep = kept(found, inner)
     meta = portfolio.meta
     return Tuned(
         source_system=meta.source_system,
@@ -145,17 +145,18 @@ def tune(
         seed=found.untuned.seed,
         horizon_months=found.folds.horizon_months,
         gap_months=found.folds.gap_months,
-        kept=found.kept,
-        settings=found.settings,
+        kept=keep,
+        settings=found.best if keep == "tuned" else found.untuned,
         best=found.best,
         untuned=found.untuned,
         best_loss=found.best_loss,
         untuned_loss=found.untuned_loss,
         honest_loss=found.honest_loss,
-        gain=found.gain,
-        standard_error=found.standard_error,
+        gain=found.gain.gain,
+        standard_error=found.gain.standard_error,
+        quarters=found.gain.quarters,
         trials=tuple(TrialRow(**vars(trial)) for trial in found.trials),
-        nested=nest(found.folds, nested, location, budget, identity) if nested else None,
+        nested=inner,
     )
 
 
@@ -204,7 +205,6 @@ def tune_on(
         )
     best = min(complete, key=lambda trial: total_loss(trial.folds))
     honest = _honest(folds, complete)
-    gain, standard_error = loss_gain(standing, honest)
     return Searched(
         folds=folds,
         trials=trials,
@@ -213,8 +213,7 @@ def tune_on(
         best_loss=total_loss(best.folds),
         untuned_loss=total_loss(problem.standing),
         honest_loss=total_loss([forecast.loss for forecast in honest]),
-        gain=gain,
-        standard_error=standard_error,
+        gain=loss_gain(standing, honest),
     )
 
 
@@ -249,7 +248,7 @@ def nest(
         When there are fewer folds, or the vintages before one do not allow a search.
     """
     _refuse_too_deep(folds, count)
-    rows, untuned, kept = [], [], []
+    rows, untuned, tuned = [], [], []
     for place in range(len(folds) - count, len(folds)):
         earlier, block = folds.folds[place]
         found = tune_on(earlier, location, budget, identity, f"{_STUDY}-before-fold-{place}")
@@ -259,9 +258,9 @@ def nest(
         ) -> FoldForecast:
             return forecast_block(earlier, block, folds.horizon_months, settings)
 
-        best, standing, shipped = map(judged, (found.best, found.untuned, found.settings))
+        best, standing = judged(found.best), judged(found.untuned)
         untuned.append(standing)
-        kept.append(shipped)
+        tuned.append(best)
         rows.append(
             OuterFold(
                 first_vintage=str(block.outcomes["vintage_date"].min()),
@@ -270,12 +269,11 @@ def nest(
                 outer_loss=total_loss([best.loss]),
                 untuned_inner_loss=found.untuned_loss,
                 untuned_outer_loss=total_loss([standing.loss]),
-                kept=found.kept,
-                kept_outer_loss=total_loss([shipped.loss]),
+                kept=kept(found),
             )
         )
-    gain, standard_error = loss_gain(untuned, kept)
-    return Nested(folds=tuple(rows), gain=gain, standard_error=standard_error)
+    gain = loss_gain(untuned, tuned)
+    return Nested(folds=tuple(rows), gain=gain.gain, standard_error=gain.standard_error)
 
 
 def _refuse_too_deep(folds: TrialFolds, count: int) -> None:

@@ -11,7 +11,9 @@ from models.uncertainty import VintageBy
 from training.errors import TrainingError
 from training.holdout import Holdout
 from training.settings import FitSettings
-from training.trial_loss import FoldLoss
+from training.trial_loss import FoldLoss, LossGain
+
+Kept = Literal["tuned", "untuned"]
 
 
 class TrialRow(BaseModel):
@@ -43,9 +45,7 @@ class OuterFold(BaseModel):
     untuned_inner_loss, untuned_outer_loss : float
         The same of the settings that are chosen without a search.
     kept : {"tuned", "untuned"}
-        What the rule would have shipped.
-    kept_outer_loss : float
-        Its loss on the block.
+        What would have been kept, without a nested search of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,8 +56,7 @@ class OuterFold(BaseModel):
     outer_loss: float
     untuned_inner_loss: float
     untuned_outer_loss: float
-    kept: Literal["tuned", "untuned"]
-    kept_outer_loss: float
+    kept: Kept
 
     @property
     def optimism(self) -> float:
@@ -78,8 +77,8 @@ class Nested(BaseModel):
     folds : tuple of OuterFold
         In time order.
     gain, standard_error : float
-        Gain in outer loss of what the rule keeps over the untuned settings, over all blocks, and
-        its noise.
+        Gain in outer loss of the best trials over the untuned settings, over all blocks, and its
+        noise. Below 0 it vetoes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,7 +121,9 @@ class Tuned(BaseModel):
     honest_loss : float
         Loss over all folds of the trial that was best on the others.
     gain, standard_error : float
-        Gain of `honest_loss` over `untuned_loss`, and its paired noise between loans.
+        Gain of `honest_loss` over `untuned_loss`, and its paired noise.
+    quarters : int
+        Quarters of vintages it was measured on; see `training.trial_loss.LossGain`.
     trials : tuple of TrialRow
         Every trial, by number.
     nested : Nested, optional
@@ -144,7 +145,7 @@ class Tuned(BaseModel):
     seed: int
     horizon_months: int | None
     gap_months: int
-    kept: Literal["tuned", "untuned"]
+    kept: Kept
     settings: FitSettings
     best: FitSettings
     untuned: FitSettings
@@ -153,16 +154,22 @@ class Tuned(BaseModel):
     honest_loss: float
     gain: float
     standard_error: float
+    quarters: int
     trials: tuple[TrialRow, ...]
     nested: Nested | None = None
 
     @property
     def verdict(self) -> str:
         """One sentence on what was kept and why."""
-        told = f"{self.gain:+.4f} +- {self.standard_error:.4f}"
+        told = f"{self.gain:+.4f} +- {self.standard_error:.4f} over {self.quarters} quarters"
         if self.kept == "tuned":
-            return f"tuned settings kept: their loss is smaller by {told}, beyond noise"
-        return f"untuned settings kept: the search gains {told}, not beyond two standard errors"
+            return f"tuned settings kept: the search gains {told}, beyond noise"
+        if LossGain(self.gain, self.standard_error, self.quarters).beyond_noise:
+            return (
+                f"untuned settings kept: the search gains {told}, but searches on earlier vintages"
+                " came out worse on the next ones"
+            )
+        return f"untuned settings kept: the search gains {told}, not beyond noise"
 
     def require_fit_for(self, meta: PortfolioMeta, split: Holdout, vintage_by: VintageBy) -> None:
         """Refuse a portfolio or split that these settings do not belong to.

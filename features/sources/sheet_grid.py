@@ -154,9 +154,14 @@ def _workbook_rows(path: Path, sheet: str | None) -> list[Row]:
     names = workbook.sheet_names
     if sheet is not None and sheet not in names:
         raise SourceError(f"{path}: no sheet {sheet!r}; the workbook has {', '.join(names)}")
-    loaded = workbook.load_sheet(
-        sheet if sheet is not None else 0, header_row=None, skip_rows=0, dtypes="string"
-    )
+    try:
+        loaded = workbook.load_sheet(
+            sheet if sheet is not None else 0, header_row=None, skip_rows=0, dtypes="string"
+        )
+    except fastexcel.FastExcelError as error:
+        raise SourceError(
+            f"{path}: the sheet is damaged ({str(error).splitlines()[0]}); save it anew in Excel"
+        ) from error
     return [
         tuple("" if cell is None else str(cell).strip() for cell in row)
         for row in loaded.to_polars().iter_rows()

@@ -22,6 +22,7 @@ from tests.cli.conftest import Npl
 from tests.cli.test_commands import LENDING_CLUB
 from training.tracking import EXPERIMENT
 from training.train import data_hash
+from training.trial_loss import LossGain
 
 ROOT = Path(__file__).parents[2]
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -142,7 +143,7 @@ def test_the_search_is_a_run_with_every_trial_and_the_file_it_wrote(
 
 
 def test_the_simpler_settings_stand_unless_the_gain_is_beyond_noise(tuned: dict[str, Any]) -> None:
-    beyond = tuned["gain"] > 2 * tuned["standard_error"]
+    beyond = LossGain(tuned["gain"], tuned["standard_error"], tuned["quarters"]).beyond_noise
     assert tuned["kept"] == ("tuned" if beyond else "untuned")
     assert tuned["settings"] == tuned["best" if beyond else "untuned"]
     assert tuned["gain"] == pytest.approx(tuned["untuned_loss"] - tuned["honest_loss"], abs=1e-12)

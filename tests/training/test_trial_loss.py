@@ -15,6 +15,7 @@ from training.errors import TrainingError
 from training.settings import PRESETS, FitSettings
 from training.trial_loss import (
     FoldForecast,
+    LossGain,
     forecast_fold,
     loss_gain,
     total_loss,
@@ -122,7 +123,8 @@ def test_the_noise_of_a_gain_is_that_of_resampled_loans() -> None:
         replace(f, forecast=np.clip(f.forecast + rng.normal(0, 0.05, len(f.forecast)), 0.01, None))
         for f in first
     ]
-    gain, error = loss_gain(first, second)
+    found = loss_gain(first, second)
+    gain, error = found.gain, found.standard_error
 
     def taken(fold: FoldForecast, rows: np.ndarray) -> FoldForecast:
         return replace(
@@ -148,11 +150,25 @@ def test_a_gain_made_in_one_quarter_is_one_observation() -> None:
     better = np.where(np.arange(400) < 100, 0.5, 0.4)
     first = FoldForecast(actual, forecast, np.ones(400), np.arange(400) // 100, 40.0)
     second = replace(first, forecast=better)
-    gain, error = loss_gain([first], [second])
-    assert gain > 0
-    assert gain < 2 * error
+    found = loss_gain([first], [second])
+    assert found.quarters == 4
+    assert found.gain > 0
+    assert not found.beyond_noise
     scattered = replace(first, quarter=np.arange(400) % 100)
-    assert loss_gain([scattered], [replace(second, quarter=scattered.quarter)])[1] < error / 3
+    other = loss_gain([scattered], [replace(second, quarter=scattered.quarter)])
+    assert other.gain == found.gain
+    assert other.standard_error < found.standard_error / 3
+    assert other.beyond_noise
+
+
+@pytest.mark.parametrize(
+    ("quarters", "errors"), [(2, 12.71), (3, 4.303), (11, 2.228), (1_000, 1.962)]
+)
+def test_few_quarters_ask_for_more(quarters: int, errors: float) -> None:
+    # Two-sided 5% of Student's t, from its printed table.
+    assert not LossGain(errors - 0.01, 1.0, quarters).beyond_noise
+    assert LossGain(errors + 0.01, 1.0, quarters).beyond_noise
+    assert not LossGain(1e9, 0.0, 1).beyond_noise
 
 
 def test_vintages_too_few_for_a_gap_are_refused(set_of: MakeSet) -> None:

@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 from openpyxl import Workbook
 
-from cli import package_workbook
-from cli.package_workbook import EXCEL_ROWS, write_workbook
 from features.portfolio import Portfolio, read_portfolio
 from features.sources.simulated import simulate
 from models.bundle import Bundle, Provenance
 from models.errors import ScoringError
 from models.package import PackageValuation, value_package
+from models.package_report import workbook
+from models.package_report.workbook import EXCEL_ROWS, write_workbook
 from models.scoring import score_loans
 from training.dataset import training_set
 from training.fit import fit_recovery
@@ -208,7 +208,7 @@ def test_a_failed_write_leaves_the_older_file(
     def broken(_: PackageValuation) -> pl.DataFrame:
         raise RuntimeError("disk on fire")
 
-    monkeypatch.setattr(package_workbook, "tie_out", broken)
+    monkeypatch.setattr(workbook, "tie_out", broken)
     with pytest.raises(RuntimeError, match="disk on fire"):
         write_workbook(path, valuation, scores, bundle)
     assert path.read_text() == "older"

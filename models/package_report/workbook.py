@@ -9,8 +9,12 @@ from typing import Final
 import polars as pl
 import xlsxwriter
 
-from cli import package_words as words
-from cli.package_sheets import (
+from features.replacing import replacing_file
+from models.bundle import Bundle
+from models.errors import ScoringError
+from models.package import PackageValuation, tie_out
+from models.package_report import words
+from models.package_report.sheets import (
     AMOUNT,
     COUNT,
     HEADER,
@@ -20,10 +24,6 @@ from cli.package_sheets import (
     Fact,
     Sheets,
 )
-from features.replacing import replacing_file
-from models.bundle import Bundle
-from models.errors import ScoringError
-from models.package import PackageValuation, tie_out
 from models.package_tables import POINTS
 from models.wording import GROUPS, Label, level_label
 

@@ -6,12 +6,12 @@ from typing import Any, Final
 import polars as pl
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from cli import package_words as words
-from cli.package_charts import WIDTH, cash_chart, distribution_chart, waterfall_chart
 from features.spec import FeatureDefinition
 from features.vocabulary import allowed_codes
 from models.bundle import Bundle
 from models.package import PackageValuation
+from models.package_report import words
+from models.package_report.charts import WIDTH, cash_chart, distribution_chart, waterfall_chart
 from models.reasons import WHY_CHINESE, WHY_ENGLISH
 from models.wording import GROUPS, Label, amount, capital, level_label, rate
 
@@ -37,12 +37,14 @@ def render_page(valuation: PackageValuation, bundle: Bundle) -> str:
     str
         The page. The same valuation and bundle give the same page.
     """
-    return _environment().get_template(TEMPLATE).render(_content(valuation, bundle))
+    return environment().get_template(TEMPLATE).render(_content(valuation, bundle))
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of the page, and how amounts and rates are written in them."""
+
     def source(name: str) -> str:
-        return (files("cli") / "templates" / name).read_text(encoding="utf-8")
+        return (files("models.package_report") / "templates" / name).read_text(encoding="utf-8")
 
     environment = Environment(
         loader=FunctionLoader(source),

@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from cli.package_charts import cash_chart, waterfall_chart
-from cli.package_page import render_page
 from features.portfolio import Portfolio, read_portfolio
 from features.sources.simulated import simulate
 from models.bundle import Bundle, Provenance
 from models.package import PackageValuation, value_package
+from models.package_report.charts import cash_chart, waterfall_chart
+from models.package_report.page import render_page
 from models.scoring import score_loans
 from models.wording import short_amount
 from training.dataset import training_set

@@ -1,0 +1,1 @@
+"""A package's valuation as it is sent on: one page, one workbook, in English and Chinese."""

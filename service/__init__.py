@@ -1,0 +1,1 @@
+"""The scoring service: recoveries and packages over HTTP, explained, on record."""

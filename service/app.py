@@ -1,0 +1,144 @@
+"""The application: its parts put together, its errors told as problems."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from features.errors import FeaturesError
+from models.errors import BundleError, ModelsError, ScoringError
+from service.audit import Recorder
+from service.corrections import CorrectionsInService
+from service.errors import PROBLEM, ServiceError, encoded, problem
+from service.identifiers import KeyedHash
+from service.middleware import RequestContext
+from service.routes import health, models, packages, recoveries, results, valuations
+from service.security import Gatekeeper
+from service.served import ModelInService
+from service.settings import Settings
+from service.state import Service
+from service.storage import open_database
+from service.worker import Worker
+
+_log = structlog.get_logger("service.app")
+_DESCRIPTION: Final = """Recovery forecasts of non-performing loans (不良贷款回收率预测).
+
+Value analysis support (价值分析), not an appraisal (价值评估). Rates are fractions, amounts in the
+currency of the model. Errors are `application/problem+json`.
+"""
+
+
+def start(settings: Settings) -> Service:
+    """Put the parts of a service together.
+
+    Raises
+    ------
+    models.errors.ModelsError
+        When the model or the book of corrections cannot be used.
+    sqlalchemy.exc.SQLAlchemyError
+        When the database cannot be opened.
+    """
+    engine = open_database(settings)
+    model = ModelInService(settings.model, settings.data_folder / "bundles")
+    return Service(
+        settings=settings,
+        engine=engine,
+        model=model,
+        corrections=CorrectionsInService(
+            settings.corrections, settings.data_folder / "corrections"
+        ),
+        gatekeeper=Gatekeeper(engine, settings.requests_per_minute),
+        recorder=Recorder(engine),
+        hashes=KeyedHash(settings.secret()),
+    )
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application of a service; it ends the service when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        settings, stopping = service.settings, service.stopping
+        beside = [lambda: service.model.watch(settings, stopping)]
+        for _ in range(settings.workers_in_process):
+            worker = Worker(settings, service.engine, service.model, service.corrections, stopping)
+            beside.append(worker.run)
+        service.threads += [threading.Thread(target=work, daemon=True) for work in beside]
+        for thread in service.threads:
+            thread.start()
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="npl-recovery",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        # Addresses are exact: a redirect would be a status that no route tells of.
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    for module in (recoveries, packages, results, valuations, models, health):
+        app.include_router(module.router)
+    _add_handlers(app)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def _add_handlers(app: FastAPI) -> None:
+    def answer(request: Request, status: int, title: str, detail: str, **more: Any) -> Response:
+        document = problem(status, title, detail, request.state.request_id) | more
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        if status == 429:
+            headers["Retry-After"] = str(max(1, round(more["retry_after_seconds"])))
+        return Response(encoded(document), status, headers, PROBLEM)
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)
+        return answer(request, error.status, error.title, error.detail, **error.more)
+
+    async def data(request: Request, error: Exception) -> Response:
+        return answer(request, 422, "Data cannot be used", str(error))
+
+    async def model(request: Request, error: Exception) -> Response:
+        _log.error("model cannot be used", error=str(error))
+        return answer(request, 503, "Unavailable", "the model cannot be used; tell the operator")
+
+    async def database(request: Request, error: Exception) -> Response:
+        _log.error("database", error=type(error).__name__)
+        return answer(request, 503, "Unavailable", "the database cannot be reached; try again")
+
+    async def framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        title = {404: "Not found", 405: "Method not allowed"}.get(error.status_code, "Refused")
+        found = answer(request, error.status_code, title, str(error.detail))
+        found.headers.update(error.headers or {})
+        return found
+
+    async def parameters(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        told = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        return answer(request, 422, "Data cannot be used", told)
+
+    for kind, handler in (
+        (ServiceError, ours),
+        (FeaturesError, data),
+        (ScoringError, data),
+        (BundleError, model),
+        (ModelsError, model),
+        (sa.exc.SQLAlchemyError, database),
+        (TimeoutError, database),
+        (HTTPException, framework),
+        (RequestValidationError, parameters),
+    ):
+        app.add_exception_handler(kind, handler)
