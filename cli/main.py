@@ -1,7 +1,8 @@
 """The `npl` command.
 
 Exit codes: 0 done; 1 a fault of this program; 2 wrong usage; 3 the data cannot be used (`--strict`
-found errors, a file is missing or unreadable, too little to train on); 4 the model cannot be used.
+found errors, a file is missing or unreadable, too little to train on); 4 the model cannot be used;
+5 another run is at work on the same store; 6 a night's challenger is held for a decision by hand.
 """
 
 import os
@@ -14,11 +15,14 @@ from cli import (
     backtest,
     check,
     corrections,
+    decide,
     demo,
     explain,
     import_source,
+    ingest,
     keys,
     models,
+    retrain,
     schema,
     score,
     serve,
@@ -31,32 +35,33 @@ from cli import (
 app = typer.Typer(
     name="npl",
     help="Recovery forecasts for non-performing loans (不良贷款回收率预测).\n\n"
-    "Exit codes: 0 done, 1 fault of this program, 2 wrong usage, 3 data refused, 4 model refused.",
+    "Exit codes: 0 done, 1 fault of this program, 2 wrong usage, 3 data refused, 4 model refused,"
+    " 5 busy, 6 held.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 _VERBS = (
-    *(simulate, import_source, check, schema, tune, train, score, explain, backtest),
-    *(serve, worker, demo),
+    *(simulate, import_source, ingest, check, schema, tune, train, retrain),
+    *(score, explain, backtest, serve, worker, demo),
 )
 for _verb in _VERBS:
     app.command(_verb.NAME)(_verb.run)
-app.add_typer(corrections.app, name=corrections.NAME)
-app.add_typer(models.app, name=models.NAME)
-app.add_typer(keys.app, name=keys.NAME)
-app.add_typer(audit.app, name=audit.NAME)
+for _group in (corrections, models, decide, keys, audit):
+    app.add_typer(_group.app, name=_group.NAME)
 
 
 def main() -> None:
     """Run the command; an expected error becomes one plain message and its exit code."""
-    from features.errors import FeaturesError
+    from features.errors import FeaturesError, LockedError
     from models.errors import BundleError, CorrectionError, ModelsError, ScoringError
     from service.errors import ServiceError
     from training.errors import TrainingError
 
     try:
         app()
+    except LockedError as error:
+        _fail(error, 5)
     except (
         FeaturesError,
         TrainingError,

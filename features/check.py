@@ -25,6 +25,7 @@ from features.ledger_rules import (
     SEVERAL_UNDATED,
     joined_with_loans,
     ledger_rules,
+    loan_facts,
 )
 from features.portfolio import LEDGER_FILE, TAPE_FILE, Portfolio, PortfolioMeta
 from features.rules import Expected, Rule, is_vital, text_rules
@@ -74,6 +75,7 @@ def _checked_tape(
     file: str,
     row_numbers: pl.Series | None,
     listed_per_rule: int,
+    may_be_empty: bool = False,
 ) -> CheckedTape:
     typed = _typed_tape(tape, wanted, file)
     frame = _flagged_copies(typed.frame)
@@ -86,11 +88,8 @@ def _checked_tape(
         listed_per_rule,
     )
     required = [name for name, column in Tape.columns().items() if not column.nullable]
-    faults = Faults.merged(
-        Faults.of(typed.faults),
-        Faults.of(_empty_faults(typed, evaluation, file, required, "error")),
-        evaluation.faults,
-    )
+    empty = [] if may_be_empty else _empty_faults(typed, evaluation, file, required, "error")
+    faults = Faults.merged(Faults.of(typed.faults), Faults.of(empty), evaluation.faults)
     return CheckedTape(
         tape=_good_rows(typed, evaluation),
         rows=evaluation.rows,
@@ -100,7 +99,10 @@ def _checked_tape(
 
 
 def check_portfolio(
-    portfolio: Portfolio, *, listed_per_rule: int = LISTED_PER_RULE
+    portfolio: Portfolio,
+    *,
+    known_loans: pl.LazyFrame | None = None,
+    listed_per_rule: int = LISTED_PER_RULE,
 ) -> CheckedPortfolio:
     """Check the tape and ledger of a portfolio.
 
@@ -108,6 +110,9 @@ def check_portfolio(
     ----------
     portfolio : Portfolio
         As `features.portfolio.read_portfolio` opens it.
+    known_loans : pl.LazyFrame, optional
+        Checked tape rows delivered before, of which the ledger may hold cash too; the tape may then
+        be without rows.
     listed_per_rule : int
         Faults listed at most for each rule and field; all are counted.
 
@@ -117,7 +122,7 @@ def check_portfolio(
         When a table cannot be read to its end.
     """
     with _read_to_its_end(str(portfolio.path or portfolio.meta.name)):
-        return _checked_portfolio(portfolio, listed_per_rule)
+        return _checked_portfolio(portfolio, known_loans, listed_per_rule)
 
 
 @contextmanager
@@ -131,9 +136,17 @@ def _read_to_its_end(name: str) -> Iterator[None]:
         ) from error
 
 
-def _checked_portfolio(portfolio: Portfolio, listed_per_rule: int) -> CheckedPortfolio:
-    tape = check_tape(portfolio.tape, portfolio.meta, listed_per_rule=listed_per_rule)
-    loans = _typed_tape(portfolio.tape, Expected.of(portfolio.meta), TAPE_FILE).frame
+def _checked_portfolio(
+    portfolio: Portfolio, known_loans: pl.LazyFrame | None, listed_per_rule: int
+) -> CheckedPortfolio:
+    wanted = Expected.of(portfolio.meta)
+    tape = _checked_tape(
+        portfolio.tape, wanted, TAPE_FILE, None, listed_per_rule, known_loans is not None
+    )
+    loans = loan_facts(_typed_tape(portfolio.tape, wanted, TAPE_FILE).frame.lazy())
+    if known_loans is not None:
+        earlier = loan_facts(known_loans).join(loans, on="loan_id", how="anti")
+        loans = pl.concat([loans, earlier])
     columns = Ledger.columns()
     dtypes = {name: column.dtype for name, column in columns.items()}
     typed = typed_table(
@@ -148,6 +161,11 @@ def _checked_portfolio(portfolio: Portfolio, listed_per_rule: int) -> CheckedPor
     )
     ledger = _good_rows(typed, evaluation)
     gone = tape.set_aside.lazy().select("loan_id").drop_nulls().unique()
+    sound = tape.tape.select("loan_id")
+    if known_loans is not None:
+        # A loan delivered well before stays with its cash when its row now is bad.
+        gone = gone.join(known_loans, on="loan_id", how="anti")
+        sound = pl.concat([sound, known_loans.select("loan_id")])
     followed = 0
     if tape.set_aside.height:
         followed = _height(ledger.join(gone, on="loan_id", how="semi"))
@@ -166,7 +184,7 @@ def _checked_portfolio(portfolio: Portfolio, listed_per_rule: int) -> CheckedPor
         tape_set_aside=tape.set_aside,
         ledger_set_aside=evaluation.set_aside,
         ledger_rows_of_set_aside_loans=followed,
-        incomplete_loans=_incomplete_loans(evaluation, tape),
+        incomplete_loans=_incomplete_loans(evaluation, sound),
         checked=portfolio,
     )
 
@@ -175,10 +193,9 @@ def _height(frame: pl.LazyFrame) -> int:
     return int(frame.select(pl.len()).collect(engine="streaming").item())
 
 
-def _incomplete_loans(ledger: Evaluation, tape: CheckedTape) -> pl.DataFrame:
+def _incomplete_loans(ledger: Evaluation, sound: pl.LazyFrame) -> pl.DataFrame:
     lost = ledger.set_aside.lazy().select("loan_id").unique()
-    good = tape.tape.select("loan_id")
-    return lost.join(good, on="loan_id", how="semi").sort("loan_id").collect(engine="streaming")
+    return lost.join(sound, on="loan_id", how="semi").sort("loan_id").collect(engine="streaming")
 
 
 def _typed_tape(tape: AnyFrame, expected: Expected, file: str) -> TypedTable:

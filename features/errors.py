@@ -9,6 +9,14 @@ class PortfolioError(FeaturesError):
     """A portfolio folder, its description or its rows cannot be used."""
 
 
+class PortfolioStoreError(FeaturesError):
+    """A portfolio store cannot be read, or a delivery does not fit what it holds."""
+
+
+class LockedError(FeaturesError):
+    """Another process is at work where only one may be."""
+
+
 class SourceError(FeaturesError):
     """A publisher's or spreadsheet file cannot be turned into a portfolio."""
 

@@ -35,11 +35,10 @@ def loan_facts(tape: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def joined_with_loans(ledger: pl.LazyFrame, tape: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the ledger with the facts of its loans, null where the tape has no such loan."""
+def joined_with_loans(ledger: pl.LazyFrame, loans: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the ledger with the `loan_facts` of its loans, null where there is no such loan."""
     # A repeated loan is a fault of the tape: here any of its rows will do.
-    facts = loan_facts(tape).unique("loan_id", keep="any")
-    return ledger.join(facts, on="loan_id", how="left")
+    return ledger.join(loans.unique("loan_id", keep="any"), on="loan_id", how="left")
 
 
 def ledger_rules(meta: PortfolioMeta) -> list[Rule]:

@@ -145,12 +145,16 @@ class PortfolioMeta(BaseModel):
 
 @dataclass(frozen=True)
 class Portfolio:
-    """A portfolio as it lies in its folder; the tables are lazy and not yet checked."""
+    """A portfolio as it lies in its folder; the tables are lazy and not yet checked.
+
+    One read from a store has no folder but a `digest`: the SHA-256 that stands for its content.
+    """
 
     meta: PortfolioMeta
     tape: pl.LazyFrame
     ledger: pl.LazyFrame
     path: Path | None = None
+    digest: str | None = None
 
     def with_tables(self, tape: pl.LazyFrame, ledger: pl.LazyFrame) -> "Portfolio":
         """Return the same portfolio over other tables."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -107,6 +107,13 @@ class LinearPart(BaseModel):
         for _, effect in self._effects(frame):
             score += effect
         return score
+
+    def __copy__(self) -> Self:
+        # `model_copy` gives a copy other columns: what was worked out of these stays behind.
+        copied = super().__copy__()
+        for name in ("_by_feature", "_of_levels"):
+            copied.__dict__.pop(name, None)
+        return copied
 
     @cached_property
     def _by_feature(self) -> dict[str, list[CodedColumn]]:

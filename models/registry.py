@@ -36,6 +36,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import save_model
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+from sqlalchemy.exc import SQLAlchemyError
 
 _BUNDLE: Final = "bundle"
 _CODE: Final = Path(__file__).with_name("pyfunc_model.py")
@@ -65,6 +66,10 @@ def answering(store: Store) -> Iterator[MlflowClient]:
             raise RegistryError(
                 f"{store.shown}: {told}; 'npl models list' tells what is"
             ) from error
+        raise StoreError(f"MLflow store {store.shown}: {told}") from error
+    # MLflow lets through what its database tells as it opens it.
+    except SQLAlchemyError as error:
+        told = str(error).strip().splitlines()[0]
         raise StoreError(f"MLflow store {store.shown}: {told}") from error
 
 
@@ -308,6 +313,34 @@ def load(store: Store, reference: ModelReference) -> Bundle:
             artifact_uri=f"{place}/artifacts/{_BUNDLE}", dst_path=scratch, tracking_uri=store.uri
         )
         return read_bundle(Path(model))
+
+
+def set_tag(store: Store, reference: ModelReference, key: str, value: str) -> None:
+    """Tag a version.
+
+    Raises
+    ------
+    StoreError, RegistryError
+        As `answering`.
+    """
+    store.require()
+    with answering(store) as client:
+        found = _find(client, reference)
+        client.set_model_version_tag(found.name, found.version, key, value)
+
+
+def tag(store: Store, reference: ModelReference, key: str) -> str | None:
+    """Value of a version's tag; None where it has none of that key.
+
+    Raises
+    ------
+    StoreError, RegistryError
+        As `answering`.
+    """
+    store.require()
+    with answering(store) as client:
+        value = _find(client, reference).tags.get(key)
+        return None if value is None else str(value)
 
 
 def _crown(client: MlflowClient, version: RegisteredVersion, history: tuple[int, ...]) -> None:

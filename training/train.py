@@ -51,7 +51,7 @@ def train(
     vintage_by: VintageBy = "cut_off_date",
     tuned: Tuned | None = None,
 ) -> Trained:
-    """Train a recovery model on a checked portfolio that lies in a folder.
+    """Train a recovery model on a checked portfolio that lies in a folder or a store.
 
     What is judged is the whole way: settings chosen on the vintages before the held-out ones, and
     a model fitted on them. The same way over all vintages makes the model that is shipped. Tuned
@@ -121,13 +121,15 @@ def accuracy_rows(split: Holdout, judged: list[Judged]) -> list[dict[str, Any]]:
 
 
 def data_hash(portfolio: Portfolio) -> str:
-    """SHA-256 over the three files of a portfolio folder, in a fixed order.
+    """SHA-256 over the three files of a portfolio folder, in a fixed order; or a store's digest.
 
     Raises
     ------
     ValueError
-        When the portfolio does not lie in a folder.
+        When the portfolio lies in no folder and comes from no store.
     """
+    if portfolio.digest is not None:
+        return portfolio.digest
     if portfolio.path is None:
         raise ValueError("a portfolio in memory has no files to hash; write it first")
     digest = hashlib.sha256()

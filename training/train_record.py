@@ -131,10 +131,14 @@ def _description(trained: Trained) -> str:
         "ultimate rate" if split.horizon_months is None else f"rate by month {split.horizon_months}"
     )
     ours, *baselines = bundle.accuracy
-    best = min(baselines, key=lambda row: float(row["rmse"]))
+    compared = ""
+    # A night's training is not held against baselines.
+    if baselines:
+        best = min(baselines, key=lambda row: float(row["rmse"]))
+        compared = f", best baseline {best['rmse']:.4f} ({best['model']})"
     lines = [
         # MLflow's page folds all but the first lines away.
-        f"RMSE **{ours['rmse']:.4f}**, best baseline {best['rmse']:.4f} ({best['model']});"
+        f"RMSE **{ours['rmse']:.4f}**{compared};"
         f" R2 {_figure(ours['r2'], '.4f')}; deviation {_figure(ours['deviation'], '+.2%')}."
         f" Out of time: {ours['loans']:,} loans of vintages from {split.start}, {at}, net of costs."
         f" Bundle `{bundle.version}`, data known to {bundle.provenance.known_on}.",

@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 from openpyxl import load_workbook
 
+from features.ingest import LOCK_FILE
+from features.locking import exclusive
 from features.portfolio import read_portfolio
 from models.mlflow_store import Store
 from tests.cli.conftest import Npl
@@ -231,3 +233,18 @@ def test_an_occupied_folder_is_refused_before_training(
     ran = npl("train", trained[0], "--out", tmp_path / "mine")
     assert ran.code == 4
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_a_delivery_goes_into_a_store_once(npl: Npl, tmp_path: Path) -> None:
+    assert npl("simulate", "--loans", 100, "--seed", 3, "--out", tmp_path / "p").code == 0
+    store = tmp_path / "store"
+    first = npl("ingest", tmp_path / "p", "--into", store, "--json")
+    assert first.code == 0, first.err
+    assert (first.document["commit"], first.document["counts"]["new_loans"]) == (0, 100)
+    again = npl("ingest", tmp_path / "p", "--into", store)
+    assert again.code == 0
+    assert "nothing new" in again.out
+    with exclusive(store / LOCK_FILE, "npl ingest"):
+        busy = npl("ingest", tmp_path / "p", "--into", store)
+    assert busy.code == 5
+    assert "is at work here" in busy.err

@@ -74,3 +74,15 @@ def test_columns_of_the_design(frame: pl.DataFrame, spec: FeatureSpec) -> None:
 def test_constant_columns_are_left_out(frame: pl.DataFrame, spec: FeatureSpec) -> None:
     flat = frame.with_columns(income=pl.lit(5.0), grade=pl.lit(None, dtype=pl.Float64))
     assert {c.feature for c in code_columns(flat, spec)} == {"security"}
+
+
+def test_a_copy_with_other_weights_scores_with_them(
+    toy: Callable[..., RecoveryModel], frame: pl.DataFrame
+) -> None:
+    linear = toy().linear
+    linear.score(frame)
+    doubled = tuple(c.model_copy(update={"weight": 2 * c.weight}) for c in linear.columns)
+    copied = linear.model_copy(update={"columns": doubled})
+    np.testing.assert_allclose(
+        copied.score(frame) - copied.intercept, 2 * (linear.score(frame) - linear.intercept)
+    )

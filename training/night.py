@@ -1,0 +1,94 @@
+"""One night at work: what it reads, where it writes, and the journal of its steps."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from features.durable import sweep
+from features.store import PortfolioStore
+from models.mlflow_store import Store
+from training.night_journal import NightJournal
+from training.night_settings import NightSettings
+from training.tuned import Tuned
+
+NIGHTS: Final = "nights"
+LOCK_FILE: Final = "night.lock"
+DECISIONS: Final = "decisions.jsonl"
+REPORT: Final = "report.md"
+BUNDLE: Final = "bundle"
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Night:
+    """One night at work.
+
+    Attributes
+    ----------
+    store : PortfolioStore
+        The store as this night reads it.
+    mlflow : Store
+        Where models are registered.
+    name : str
+        Registered model.
+    settings : NightSettings
+        All of them.
+    tuned : Tuned, optional
+        Settings of a search.
+    forced : bool
+        Train whether due or not.
+    tell : callable
+        Called with the name of each step as it begins.
+    seconds : dict of str to float
+        Wall time of the steps done in this process.
+    """
+
+    store: PortfolioStore
+    mlflow: Store
+    name: str
+    settings: NightSettings
+    tuned: Tuned | None
+    forced: bool
+    tell: Progress
+    journal: NightJournal = field(init=False)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Open the night's journal."""
+        self.journal = NightJournal(self.store.folder / NIGHTS / self.identity)
+        sweep(self.journal.folder)
+
+    @property
+    def identity(self) -> str:
+        """Name of the night: the store's commit, and a hash of all that shapes the night."""
+        shaping = {
+            "store": self.store.digest,
+            "settings": self.settings.model_dump(mode="json"),
+            "tuned": None if self.tuned is None else self.tuned.origin,
+            "forced": self.forced,
+            "model": self.name,
+        }
+        text = json.dumps(shaping, sort_keys=True)
+        return f"{self.store.last.number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    def step(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do a step of the journal and time it."""
+        self.tell(name)
+        began = time.perf_counter()
+        found = self.journal.step(name, work)
+        self.seconds[name] = time.perf_counter() - began
+        return found
+
+    @property
+    def bundle_folder(self) -> Path:
+        """Where this night's challenger lies."""
+        return self.journal.folder / BUNDLE
+
+    @property
+    def decisions(self) -> Path:
+        """The store's record of decisions."""
+        return self.store.folder / DECISIONS
