@@ -58,7 +58,8 @@ def watched(folder: Path, loans: int, seed: int, cut: bool) -> pl.DataFrame:
         return type(whole)(meta, whole.tape.filter(pl.col("snapshot_date") <= day), then)
 
     lumps = lumpiness(known(START))  # type: ignore[arg-type]
-    mean = float((forecasts["ead"] * forecasts["recovery_rate_60m"]).sum() / forecasts["ead"].sum())
+    ead, due = (forecasts[name].to_numpy() for name in ("ead", "recovery_rate_60m"))
+    mean = float((ead * due).sum() / ead.sum())
     # A shock of the logit moves a rate p by (1 - p) of itself.
     shared = SharedRisk(
         vintage_months=3, vintages=40,
@@ -89,7 +90,7 @@ def main(loans: int, seeds: int) -> None:
             ever = packages.select("ever", "below").mean().row(0)
             print(
                 f"{'cash cut by 40% from December 2022' if cut else 'nothing wrong'}:"
-                f" {packages.height} packages of {packages['loans'].median():.0f} loans (median),"
+                f" {packages.height} packages of {int(packages['loans'].to_numpy().mean())} loans,"
                 f" {table.height:,} looks at level {LEVEL}: warned at {a_look[0]:.2%} of looks"
                 f" (below {a_look[1]:.2%}); ever in the time {ever[0]:.1%} (below {ever[1]:.1%})"
             )

@@ -49,7 +49,7 @@ def stage_tape(
     counts = dict.fromkeys(("new_loans", "restated_loans", "known_loans"), 0)
     replaced = []
     for month, told in by_month(delivery.tape, "snapshot_date", aside / "told_tape"):
-        known = store.loan_versions(month).collect() if store else None
+        known = _known(store, meta, month) if store else None
         new = told if known is None else told.join(known, on="loan_id", how="anti")
         rows = [_with_every_field(new, meta)]
         counts["new_loans"] += new.height
@@ -71,6 +71,13 @@ def stage_tape(
     if superseded.height:
         superseded.write_parquet(aside / "superseded.parquet")
     return counts
+
+
+def _known(store: PortfolioStore, meta: PortfolioMeta, month: str) -> pl.DataFrame:
+    """Known versions of the loans of a month; a field that comes only now is missing in them."""
+    known = store.loan_versions(month).collect()
+    later = [extra for extra in meta.extra_fields if extra.name not in known.columns]
+    return known.with_columns(pl.lit(None, dtype=extra.dtype).alias(extra.name) for extra in later)
 
 
 def _with_every_field(rows: pl.DataFrame, meta: PortfolioMeta) -> pl.DataFrame:

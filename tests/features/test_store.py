@@ -302,6 +302,12 @@ def test_an_extra_field_may_come_later_but_not_change(deliver: Deliver, tmp_path
     deliver([{"loan_id": "L2", "grade": "A"}], [], {"extra_fields": (grade,)})
     tape = open_store(tmp_path / "store").portfolio().tape.collect().sort("loan_id")
     assert tape["grade"].to_list() == [None, "A"]
+    # And be told of loans that were known without it.
+    later = {"extra_fields": (grade, grade.model_copy(update={"name": "note"}))}
+    found = deliver([{"grade": "B", "note": "x"}], [], later)
+    assert found.counts["restated_loans"] == 1
+    tape = open_store(tmp_path / "store").portfolio().tape.collect().sort("loan_id")
+    assert tape.select("grade", "note").rows() == [("B", "x"), ("A", None)]
     other = grade.model_copy(update={"type": "number"})
     with pytest.raises(PortfolioStoreError, match=r"extra_fields\.grade: not as the store has it"):
         deliver([], [], {"extra_fields": (other,)})

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 from features.portfolio import FeatureGroup
 from training.dataset import TrainingSet
 from training.errors import TrainingError
-from training.search import Budget, Problem, Trial, search, shown_location
+from training.search import Budget, Problem, Trial, search, shown_location, study, worker
 from training.search_space import Range, point_of, search_space, settings_of
 from training.settings import CANDIDATES, PRESETS, FitSettings
 from training.trial_loss import forecast_fold, total_loss, trial_folds
@@ -153,17 +152,11 @@ def _caught_after(least: int, process: "subprocess.Popen[bytes]", location: str)
     while "://" not in location and not Path(location).exists():
         assert time.monotonic() < until
         time.sleep(0.01)
-    if "://" in location:
-        storage = optuna.storages.RDBStorage(location)
-    else:
-        backend = optuna.storages.journal.JournalFileBackend(location)
-        storage = optuna.storages.JournalStorage(backend)
+    storage = optuna.storages.RDBStorage(location) if "://" in location else journal_of(location)
     try:
         return _wait_for_trials(least, process, storage, until)
     finally:
-        storage.remove_session()
-        if isinstance(storage, optuna.storages.RDBStorage):
-            storage.engine.dispose()
+        close(storage)
 
 
 def _wait_for_trials(
@@ -172,15 +165,57 @@ def _wait_for_trials(
     storage: optuna.storages.BaseStorage,
     until: float,
 ) -> int:
-    begun = 0
-    while begun < least:
+    while True:
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.01)
-        with suppress(KeyError):
-            trials = optuna.load_study(study_name="killed", storage=storage).get_trials()
-            begun = sum(bool(trial.intermediate_values) for trial in trials)
-    return begun
+        if _begun(storage) < least:
+            continue
+        # Held still, it can be seen to be inside a trial.
+        process.send_signal(signal.SIGSTOP)
+        if _begun(storage, optuna.trial.TrialState.RUNNING):
+            return _begun(storage)
+        process.send_signal(signal.SIGCONT)
+
+
+def _begun(
+    storage: optuna.storages.BaseStorage, state: optuna.trial.TrialState | None = None
+) -> int:
+    """Trials, in that state, that came as far as a fold."""
+    try:
+        killed = optuna.load_study(study_name="killed", storage=storage)
+    except KeyError:
+        return 0
+    trials = killed.get_trials(states=None if state is None else (state,))
+    return sum(bool(trial.intermediate_values) for trial in trials)
+
+
+def test_a_trial_lost_before_its_worker_claimed_it_is_made_again(
+    problem: Problem, location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_CLAIM_SECONDS", 0.3)
+    # As a worker that dies between being given the first trial and its first word.
+    storage: optuna.storages.BaseStorage = (
+        optuna.storages.RDBStorage(location) if "://" in location else journal_of(location)
+    )
+    begun = optuna.create_study(storage=storage, study_name="unclaimed")
+    study._begin(begun, problem)
+    begun.ask()
+    close(storage)
+    trials = search(problem, location, "unclaimed", Budget(3))
+    assert [trial.state for trial in trials] == ["complete"] * 3
+    assert [trial.attempts for trial in trials] == [2, 1, 1]
+    assert trials[0].settings == STANDING
+
+
+def journal_of(location: str) -> optuna.storages.JournalStorage:
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(location))
+
+
+def close(storage: optuna.storages.BaseStorage) -> None:
+    storage.remove_session()
+    if isinstance(storage, optuna.storages.RDBStorage):
+        storage.engine.dispose()
 
 
 def test_a_torn_last_line_is_cut_off(problem: Problem, tmp_path: Path) -> None:
