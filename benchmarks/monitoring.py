@@ -83,7 +83,7 @@ def main(loans: int, seeds: int) -> None:
             table = pl.concat(tables)
             warned = pl.col("warning").is_not_null()
             below = pl.col("warning") == "below"
-            a_look = table.select(warned.mean(), below.fill_null(False).mean()).row(0)
+            a_look = table.select(any=warned.mean(), low=below.fill_null(False).mean()).row(0)
             packages = table.group_by("seed", "package_id").agg(
                 ever=warned.any(), below=below.fill_null(False).any(), loans=pl.col("loans").max()
             )
