@@ -23,13 +23,12 @@ from training.backtest_loans import (
     sampled_ids,
 )
 from training.dataset import TrainingSet, training_set
+from training.walk_forward import MOST_TRAINING_LOANS
 
 Array = NDArray[np.float64]
 ModelView = Literal["walk_forward", "current_model"]
 Window = Literal["expanding", "sliding", "all"]
 ForecastOf = Literal["original", "reforecast"]
-# As in training.walk_forward: more move a forecast less than a new vintage does.
-_MOST_TRAINING_LOANS: Final = 15_000
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def known_then(
     eligible = dates[CUT_OFF] <= day
     if since is not None:
         eligible &= dates[CUT_OFF] > since
-    ids = sampled_ids(dates.filter(eligible)["loan_id"], _MOST_TRAINING_LOANS, seed)
+    ids = sampled_ids(dates.filter(eligible)["loan_id"], MOST_TRAINING_LOANS, seed)
     early = of_loans(portfolio, ids)
     dated = portfolio.meta.recovery_timing != "none"
     return training_set(

@@ -5,7 +5,6 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from features.horizons import rate_column
@@ -15,6 +14,7 @@ from training.dataset import TrainingSet
 from training.fit import fit_candidates
 from training.labels import MIN_OUTCOMES, known_outcomes
 from training.settings import CANDIDATES, FitSettings, default_settings
+from training.walk_forward import sampled
 
 Array = NDArray[np.float64]
 # Expanding folds between these shares of the training loans, in vintage order.
@@ -53,7 +53,7 @@ def choose(data: TrainingSet) -> Choice:
     """
     errors: dict[FitSettings, list[Array]] = {candidate: [] for candidate in CANDIDATES}
     of_mean: list[Array] = []
-    for train, test in _folds(_sample(data.by_loan())):
+    for train, test in _folds(sampled(data.by_loan(), CANDIDATES[0].seed, _MOST_LOANS)):
         models = fit_candidates(train, CANDIDATES)
         horizons = models[CANDIDATES[0]].horizons_months
         judged, rate = _known_rates(test, horizons)
@@ -109,15 +109,6 @@ def _forecast(model: RecoveryModel, judged: TrainingSet) -> Array:
     if judged.meta.recovery_timing != "monthly":
         return ultimate
     return curve[np.arange(len(curve)), _last_watched(judged, model.horizons_months)]
-
-
-def _sample(data: TrainingSet) -> TrainingSet:
-    if data.features.height <= _MOST_LOANS:
-        return data
-    rng = np.random.default_rng(CANDIDATES[0].seed)
-    keep = np.zeros(data.features.height, dtype=bool)
-    keep[rng.choice(data.features.height, _MOST_LOANS, replace=False)] = True
-    return data.rows(pl.Series(keep))
 
 
 def _folds(data: TrainingSet) -> list[tuple[TrainingSet, TrainingSet]]:

@@ -25,7 +25,7 @@ FOLD_EDGES: Final = tuple(float(edge) for edge in np.linspace(0.25, 1.0, 7))
 LEAST_FOLDS: Final = 4
 _LEAST_FOLD_LOANS: Final = 30
 # More loans than this move a fold's forecast less than a new vintage does.
-_MOST_TRAINING_LOANS: Final = 15_000
+MOST_TRAINING_LOANS: Final = 15_000
 
 Fold = tuple[TrainingSet, TrainingSet]
 
@@ -194,13 +194,13 @@ def _as_known_on(data: TrainingSet, day: object) -> TrainingSet:
     return TrainingSet(meta, data.spec, data.features, outcomes)
 
 
-def sampled(data: TrainingSet, seed: int) -> TrainingSet:
-    """Return at most 15,000 of the loans, the same whatever the order of the tape."""
+def sampled(data: TrainingSet, seed: int, most: int = MOST_TRAINING_LOANS) -> TrainingSet:
+    """Return at most so many of the loans, the same whatever the order of the tape."""
     count = data.features.height
-    if count <= _MOST_TRAINING_LOANS:
+    if count <= most:
         return data
     keep = np.zeros(count, dtype=bool)
-    keep[np.random.default_rng(seed).choice(count, _MOST_TRAINING_LOANS, replace=False)] = True
+    keep[np.random.default_rng(seed).choice(count, most, replace=False)] = True
     return data.by_loan().rows(pl.Series(keep))
 
 
