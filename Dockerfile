@@ -22,7 +22,7 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1=12.* \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin npl \
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin npl \
     && install --directory --owner=npl --group=npl /var/lib/npl
 COPY --from=build /opt/npl /opt/npl
 # The root file system may be read-only: what is written lies in the volume, what is scratch in /tmp.
