@@ -1,5 +1,6 @@
 """A small model and loans for the benchmarks of the service."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,13 +13,16 @@ from training.dataset import training_set
 from training.fit import fit_recovery
 from training.settings import FitSettings
 from training.train import versions
+from training.uncertainty_fit import fit_uncertainty
 
 
 def small_model(folder: Path, loans: int = 6_000) -> tuple[Path, pl.DataFrame]:
     """Bundle trained on simulated loans with fixed settings, and 1,000 of them to value."""
     simulate(folder / "portfolio", loans, 7)
     portfolio = check_portfolio(read_portfolio(folder / "portfolio")).portfolio
-    model = fit_recovery(training_set(portfolio), FitSettings("shallow", 0.5))
+    data, settings = training_set(portfolio), FitSettings("shallow", 0.5)
+    uncertainty, _ = fit_uncertainty(data, settings, "cut_off_date")
+    model = replace(fit_recovery(data, settings), uncertainty=uncertainty)
     provenance = Provenance(
         data_hash="0" * 64, git_commit=None, versions=versions(), known_on="2025-01-01", settings={}
     )

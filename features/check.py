@@ -7,13 +7,13 @@ broken are rows looked at, so a clean table is never held in memory.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import polars as pl
 
 from features.checked import CheckedPortfolio, CheckedTape
-from features.column_types import ROW, TypedTable, typed_table
+from features.column_types import ROW, TypedTable, WantedColumns, typed_table
 from features.errors import PortfolioError
 from features.evaluation import Evaluation, RuleSet, evaluate
 from features.faults import Fault, Faults, Severity
@@ -27,7 +27,7 @@ from features.ledger_rules import (
     ledger_rules,
     loan_facts,
 )
-from features.portfolio import LEDGER_FILE, TAPE_FILE, Portfolio, PortfolioMeta
+from features.portfolio import LEDGER_FILE, TAPE_FILE, ExtraField, Portfolio, PortfolioMeta
 from features.rules import Expected, Rule, is_vital, text_rules
 from features.tape import Tape, tape_dtypes
 from features.tape_rules import COPIES, tape_rules
@@ -148,10 +148,7 @@ def _checked_portfolio(
         earlier = loan_facts(known_loans).join(loans, on="loan_id", how="anti")
         loans = pl.concat([loans, earlier])
     columns = Ledger.columns()
-    dtypes = {name: column.dtype for name, column in columns.items()}
-    typed = typed_table(
-        portfolio.ledger, dtypes, columns, LEDGER_FILE, "not a field of the ledger: drop it"
-    )
+    typed = typed_table(portfolio.ledger, _ledger_columns(), LEDGER_FILE)
     evaluation = evaluate(
         joined_with_loans(_flagged_clashes(typed.frame.lazy(), portfolio.meta), loans.lazy()),
         _rule_set(typed, ledger_rules(portfolio.meta)),
@@ -199,20 +196,28 @@ def _incomplete_loans(ledger: Evaluation, sound: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _typed_tape(tape: AnyFrame, expected: Expected, file: str) -> TypedTable:
-    extra = {field.name: field.dtype for field in expected.extra_fields}
-    vital = [name for name, column in Tape.columns().items() if is_vital(name, column)]
-    undeclared = "not a field of the tape: declare it under extra_fields, or drop it"
-    return typed_table(tape, tape_dtypes() | extra, vital, file, undeclared)
+    return typed_table(tape, _tape_columns(expected.extra_fields), file)
+
+
+@lru_cache(maxsize=16)
+def _tape_columns(extra_fields: tuple[ExtraField, ...]) -> WantedColumns:
+    return WantedColumns(
+        tape_dtypes() | {extra.name: extra.dtype for extra in extra_fields},
+        frozenset(name for name, column in Tape.columns().items() if is_vital(name, column)),
+        "not a field of the tape: declare it under extra_fields, or drop it",
+    )
+
+
+@cache
+def _ledger_columns() -> WantedColumns:
+    dtypes = {name: column.dtype for name, column in Ledger.columns().items()}
+    return WantedColumns(dtypes, frozenset(dtypes), "not a field of the ledger: drop it")
 
 
 def _tape_rule_set(typed: TypedTable, expected: Expected, currency: str | None) -> RuleSet:
     if typed.rules:
         return _rule_set(typed, tape_rules(expected, currency, typed.present))
-    extra = {field.name: field.dtype for field in expected.extra_fields}
-    schema = tuple((tape_dtypes() | extra).items())
-    return _known_rule_set(
-        expected, currency, typed.present, typed.undeclared_text, typed.absent, schema
-    )
+    return _known_rule_set(expected, currency, typed.present, typed.undeclared_text, typed.absent)
 
 
 # Tapes of one sender carry the same columns: their rules are made once.
@@ -223,9 +228,9 @@ def _known_rule_set(
     present: tuple[str, ...],
     undeclared_text: tuple[str, ...],
     absent: tuple[str, ...],
-    dtypes: tuple[tuple[str, pl.DataType], ...],
 ) -> RuleSet:
-    schema = pl.Schema(dtypes)
+    extra = {field.name: field.dtype for field in expected.extra_fields}
+    schema = pl.Schema(tape_dtypes() | extra)
     text = [name for name in present if schema[name] == pl.String]
     rules = tape_rules(expected, currency, present)
     return RuleSet.of([*rules, *text_rules([*text, *undeclared_text])], absent, schema)
@@ -262,6 +267,8 @@ def _usual_currency(frame: AnyFrame) -> str | None:
 
 
 def _flagged_copies(frame: AnyFrame) -> AnyFrame:
+    if isinstance(frame, pl.DataFrame) and frame["loan_id"].n_unique() == frame.height:
+        return frame.with_columns(pl.lit(1, dtype=pl.get_index_type()).alias(COPIES))
     loans = frame.select("loan_id").drop_nulls().group_by("loan_id").agg(pl.len().alias(COPIES))
     repeated = collected(loans.filter(pl.col(COPIES) > 1))
     if not repeated.height:

@@ -1,7 +1,8 @@
 """Columns as the schema wants them: absent, unknown and wrongly typed ones, found and mended."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Final
 
 import polars as pl
@@ -45,57 +46,77 @@ class TypedTable:
     absent: tuple[str, ...]
 
 
-def typed_table(
-    table: AnyFrame,
-    dtypes: Mapping[str, pl.DataType],
-    vital: Iterable[str],
-    file: str,
-    undeclared: str,
-) -> TypedTable:
+@dataclass(frozen=True, eq=False)
+class WantedColumns:
+    """Columns of a schema, for tables to be given.
+
+    Attributes
+    ----------
+    dtypes : mapping of str to polars.DataType
+        Columns and their types.
+    vital : frozenset of str
+        Columns whose unreadable values set the row aside; elsewhere they are taken as missing.
+    undeclared : str
+        What to do about a column that is none of the schema's.
+    """
+
+    dtypes: Mapping[str, pl.DataType]
+    vital: frozenset[str]
+    undeclared: str
+
+
+def typed_table(table: AnyFrame, wanted: WantedColumns, file: str) -> TypedTable:
     """Give a table the columns and types of a schema without losing sight of what it held.
 
     Parameters
     ----------
     table : pl.LazyFrame or pl.DataFrame
         As the file has it, columns in any order and type.
-    dtypes : mapping of str to polars.DataType
-        Columns wanted.
-    vital : iterable of str
-        Columns whose unreadable values set the row aside; elsewhere they are taken as missing.
+    wanted : WantedColumns
+        The schema's.
     file : str
         Name of the file, for the faults.
-    undeclared : str
-        What to do about a column that is none of the schema's.
     """
-    found = table.collect_schema()
-    present = tuple(name for name in dtypes if name in found)
-    unknown = [name for name in found.names() if name not in dtypes]
-    absent = [name for name in dtypes if name not in found]
-    vital_fields = frozenset(vital)
-    columns: list[pl.Expr] = []
+    # Types are slow to hash: only those that are not as wanted are told.
+    found = tuple(
+        (name, None if wanted.dtypes.get(name) == dtype else dtype)
+        for name, dtype in table.collect_schema().items()
+    )
+    columns, typed = _layout(found, wanted, file)
+    return typed(table.with_row_index(ROW, offset=1).select(columns))
+
+
+# Tables of one sender carry the same columns: what these alone decide is found once.
+@lru_cache(maxsize=64)
+def _layout(
+    columns_found: tuple[tuple[str, pl.DataType | None], ...], wanted: WantedColumns, file: str
+) -> tuple[list[pl.Expr], Callable[[AnyFrame], TypedTable]]:
+    dtypes = wanted.dtypes
+    found = {name: dtypes[name] if dtype is None else dtype for name, dtype in columns_found}
+    ready = [name for name, dtype in dtypes.items() if found.get(name) == dtype]
+    absent = tuple(name for name in dtypes if name not in found)
+    unknown = [name for name in found if name not in dtypes]
+    text = tuple(name for name in unknown if found[name] == pl.String)
+    columns = [pl.col(ROW, *ready, *text)]
+    columns += [pl.lit(None, dtype=dtypes[name]).alias(name) for name in absent]
     rules: list[Rule] = []
     for name, dtype in dtypes.items():
-        if name not in found:
-            columns.append(pl.lit(None, dtype=dtype).alias(name))
-        elif found[name] == dtype:
-            columns.append(pl.col(name))
-        else:
+        if name in found and found[name] != dtype:
             original = _ORIGINAL + name
-            severity: Severity = "error" if name in vital_fields else "warning"
+            severity: Severity = "error" if name in wanted.vital else "warning"
             as_text = _as_text(pl.col(name), found[name])
             columns += [read_as(as_text, dtype).alias(name), as_text.alias(original)]
             rules.append(_readable(name, dtype, original, severity))
-    text = tuple(name for name in unknown if found[name] == pl.String)
-    return TypedTable(
-        frame=table.with_row_index(ROW, offset=1).select(ROW, *columns, *text),
-        present=present,
+    return columns, partial(
+        TypedTable,
+        present=tuple(name for name in dtypes if name in found),
         rules=tuple(rules),
         faults=(
-            *_unknown_columns(unknown, absent, file, undeclared),
+            *_unknown_columns(unknown, list(absent), file, wanted.undeclared),
             *_unsafe_identifiers(found, dtypes, file),
         ),
         undeclared_text=text,
-        absent=tuple(absent),
+        absent=absent,
     )
 
 
@@ -149,7 +170,7 @@ def _unknown_columns(
 
 
 def _unsafe_identifiers(
-    found: pl.Schema, dtypes: Mapping[str, pl.DataType], file: str
+    found: Mapping[str, pl.DataType], dtypes: Mapping[str, pl.DataType], file: str
 ) -> list[Fault]:
     return [
         Fault(

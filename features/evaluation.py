@@ -62,7 +62,8 @@ class RuleSet:
     def counts(self) -> list[pl.Expr]:
         """Rows, and the broken rows of each rule that is not settled, in order."""
         opened = (rule for n, rule in enumerate(self.rules) if n not in self.settled)
-        sums = (rule.broken.sum().alias(str(n)) for n, rule in enumerate(opened))
+        # A sum leaves nulls out: what is neither kept nor broken counts as kept.
+        sums = (rule.holds.not_().sum().alias(str(n)) for n, rule in enumerate(opened))
         return [pl.len().alias("rows"), *sums]
 
     @classmethod
@@ -112,6 +113,8 @@ def evaluate(
     found = iter(counted)
     broken_rows = [rows * settled[n] if n in settled else next(found) for n in range(len(rules))]
     broken = [(rule, n) for rule, n in zip(rules, broken_rows, strict=True) if n]
+    if not broken:
+        return Evaluation(rows, Faults.none(), pl.DataFrame(schema=SET_ASIDE_SCHEMA), ())
     of_rows = [(rule, n) for rule, n in broken if set(rule.needed) & set(present)]
     of_columns = [(rule, n) for rule, n in broken if not set(rule.needed) & set(present)]
     listings = pl.collect_all(

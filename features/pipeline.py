@@ -105,16 +105,22 @@ def _steps(spec: FeatureSpec) -> tuple[list[pl.Expr], list[pl.Expr], list[pl.Exp
     """
     raw = _raw_expressions(spec.extra_fields)
     loan = [pl.col("loan_id"), pl.col(exposure.EAD)]
-    values = [raw[d.name].alias(_RAW + d.name) for d in spec.definitions]
-    coded = [_encoded(pl.col(_RAW + d.name), d).alias(d.name) for d in spec.definitions]
+    worded = [d for d in spec.definitions if d.kind in ("category", "ordered")]
+    numbers = [d.name for d in spec.definitions if d not in worded]
+    values = [
+        *(raw[name].cast(pl.Float64).alias(name) for name in numbers),
+        *(raw[d.name].cast(pl.String).alias(_RAW + d.name) for d in worded),
+    ]
+    # One expression over all numbers: each by itself takes as long as all of them.
+    coded = [_finite(pl.col(numbers))] if numbers else []
+    coded += [_encoded(pl.col(_RAW + d.name), d).alias(d.name) for d in worded]
     outside = [
         pl.when(pl.col(_RAW + d.name).is_not_null() & pl.col(d.name).is_null()).then(pl.lit(d.name))
-        for d in spec.definitions
-        if d.kind in ("category", "ordered")
+        for d in worded
     ]
     nothing = pl.lit(None, dtype=pl.String)
     unseen = pl.concat_list(nothing, *outside).list.drop_nulls().alias(UNSEEN)
-    return [*loan, *values], coded, [*loan, unseen, *map(pl.col, spec.names)]
+    return [*loan, *values], coded, [*loan, unseen, pl.col(spec.names)]
 
 
 _known_steps = lru_cache(maxsize=16)(_steps)
@@ -180,8 +186,8 @@ def prepare_tape(
     SpecError, PortfolioError
         As `build_features`.
     """
-    names = tape.collect_schema().names()
-    absent = [extra.name for extra in extra_fields if extra.name not in names]
+    found = tape.collect_schema()
+    absent = [extra.name for extra in extra_fields if extra.name not in found]
     if absent:
         raise SpecError(
             f"the tape lacks the extra fields {', '.join(absent)} that the features need;"
@@ -189,9 +195,13 @@ def prepare_tape(
         )
     _refuse_early_cut_off(tape, cut_off_date)
     cut_off = pl.col("snapshot_date") if cut_off_date is None else pl.lit(cut_off_date)
-    columns = _tape_columns(tuple(names), extra_fields)
-    dated = tape.select(columns).with_columns(cut_off.alias(age.CUT_OFF))
-    dated = dated.with_columns(age.CLOCKS)
+    dtypes = _read_dtypes(extra_fields)
+    # By name and whether the type is right: types themselves are slow to hash.
+    known: tuple[tuple[str, bool], ...] = tuple(
+        (name, dtype == dtypes[name]) for name, dtype in found.items() if name in dtypes
+    )
+    read = tape.select(_tape_columns(known, extra_fields))
+    dated = read.with_columns(cut_off.alias(age.CUT_OFF)).with_columns(age.CLOCKS)
     if known_empty(ledger):
         # Joined with nothing: a request without a ledger need not wait for it.
         paid = dated.with_columns(payments.NOTHING_KNOWN)
@@ -205,15 +215,26 @@ def prepare_tape(
     )
 
 
-@lru_cache(maxsize=64)
-def _tape_columns(present: tuple[str, ...], extra_fields: tuple[ExtraField, ...]) -> list[pl.Expr]:
-    """Every canonical column but the outcomes, missing where the tape lacks it, and the extras."""
+@lru_cache(maxsize=16)
+def _read_dtypes(extra_fields: tuple[ExtraField, ...]) -> dict[str, pl.DataType]:
+    """Every canonical column but the outcomes, and the extras."""
     dtypes = {n: t for n, t in tape_dtypes().items() if n not in OUTCOME_FIELDS}
-    columns = [
+    return dtypes | {extra.name: extra.dtype for extra in extra_fields}
+
+
+@lru_cache(maxsize=64)
+def _tape_columns(
+    found: tuple[tuple[str, bool], ...], extra_fields: tuple[ExtraField, ...]
+) -> list[pl.Expr]:
+    """Columns to be read, in their type; missing where the tape lacks them."""
+    present = dict(found)
+    ready = [name for name, right in found if right]
+    other = [
         (pl.col(name).cast(dtype) if name in present else pl.lit(None, dtype=dtype)).alias(name)
-        for name, dtype in dtypes.items()
+        for name, dtype in _read_dtypes(extra_fields).items()
+        if not present.get(name)
     ]
-    return [*columns, *(pl.col(extra.name).cast(extra.dtype) for extra in extra_fields)]
+    return [pl.col(ready), *other] if ready else other
 
 
 def _refuse_early_cut_off(tape: AnyFrame, cut_off_date: date | None) -> None:
@@ -272,9 +293,12 @@ def _encoded(raw: pl.Expr, definition: FeatureDefinition) -> pl.Expr:
     if definition.kind == "category":
         return raw.cast(pl.String).cast(pl.Enum(definition.levels), strict=False)
     if definition.kind == "ordered":
-        ranks = {level: float(rank) for rank, level in enumerate(definition.levels)}
-        return raw.cast(pl.String).replace_strict(ranks, default=None, return_dtype=pl.Float64)
-    number = raw.cast(pl.Float64)
+        level = raw.cast(pl.String).cast(pl.Enum(definition.levels), strict=False)
+        return level.to_physical().cast(pl.Float64)
+    return _finite(raw.cast(pl.Float64))
+
+
+def _finite(number: pl.Expr) -> pl.Expr:
     return pl.when(number.is_finite()).then(number)
 
 

@@ -7,6 +7,7 @@ probability p: the quantile is the order statistic of rank p(n + 1), which allow
 the group. Realised rates are spread as they are: nothing is clipped to [0, 1].
 """
 
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from models.errors import ModelsError
 
 Array = NDArray[np.float64]
+Rows = slice | NDArray[np.bool_]
 # A realised rate up to this counts as nothing.
 NOTHING_RATE: Final = 0.005
 POOLED: Final = ""
@@ -132,15 +134,25 @@ class RateDistribution(BaseModel):
         """
         if not 0 < alpha <= 1:
             raise DistributionError(f"alpha must be above 0 and up to 1, not {alpha}")
-        steps = np.linspace(0.0, alpha, _TAIL_STEPS)
-        table = {}
-        for name, group in self.groups.items():
-            worst = [np.interp(steps, self.probabilities, bin_) for bin_ in group.quantiles]
-            table[name] = np.trapezoid(np.array(worst), steps, axis=1) / alpha
         found = np.empty(len(forecast))
         for name, rows in self._named_rows(asset_class):
-            found[rows] = np.interp(forecast[rows], self.groups[name].forecast, table[name])
+            found[rows] = np.interp(
+                forecast[rows], self.groups[name].forecast, self._tail_means(name, alpha)
+            )
         return found
+
+    def _tail_means(self, name: str, alpha: float) -> list[float]:
+        """Mean of the worst `alpha` by bin of a group, worked out once."""
+        if (name, alpha) not in self._tails:
+            steps = np.linspace(0.0, alpha, _TAIL_STEPS)
+            bins = self.groups[name].quantiles
+            worst = np.array([np.interp(steps, self.probabilities, bin_) for bin_ in bins])
+            self._tails[name, alpha] = (np.trapezoid(worst, steps, axis=1) / alpha).tolist()
+        return self._tails[name, alpha]
+
+    @cached_property
+    def _tails(self) -> dict[tuple[str, float], list[float]]:
+        return {}
 
     def _read(self, figure: str, forecast: Array, asset_class: pl.Series) -> Array:
         found = np.empty(len(forecast))
@@ -148,11 +160,13 @@ class RateDistribution(BaseModel):
             found[rows] = np.interp(forecast[rows], group.forecast, getattr(group, figure))
         return found
 
-    def _by_group(self, asset_class: pl.Series) -> list[tuple[RateGroup, NDArray[np.bool_]]]:
+    def _by_group(self, asset_class: pl.Series) -> list[tuple[RateGroup, Rows]]:
         return [(self.groups[name], rows) for name, rows in self._named_rows(asset_class)]
 
-    def _named_rows(self, asset_class: pl.Series) -> list[tuple[str, NDArray[np.bool_]]]:
-        named = asset_class.cast(pl.String).fill_null(POOLED)
-        own = named.is_in(list(self.groups)).to_numpy()
-        labels = np.where(own, named.to_numpy(), POOLED)
-        return [(str(name), labels == name) for name in np.unique(labels)]
+    def _named_rows(self, asset_class: pl.Series) -> list[tuple[str, Rows]]:
+        own = [name if name in self.groups else POOLED for name in asset_class.to_list()]
+        names = sorted(set(own))
+        if len(names) == 1:
+            return [(names[0], slice(None))]
+        labels = np.array(own)
+        return [(name, labels == name) for name in names]

@@ -19,8 +19,27 @@ _UNITS: Final = 1000
 _REMARK: Final = re.compile(r"[(（][^)）]*[)）]")
 
 
+def chosen_values(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.object_]:
+    """The loans' own values of the factors in `order`, of its shape.
+
+    Returns
+    -------
+    array of object
+        Numbers, categories as their levels, None where missing.
+    """
+    numbers = np.take_along_axis(why.values.values, order, axis=1)
+    chosen = numbers.astype(object)
+    known = ~np.isnan(numbers)
+    chosen[~known] = None
+    for place in set(order.ravel().tolist()):
+        levels = why.values.levels.get(why.names[place])
+        if levels is not None:
+            rows = known & (order == place)
+            chosen[rows] = np.array(levels, dtype=object)[numbers[rows].astype(np.intp)]
+    return chosen
+
+
 def reason_columns(
-    block: pl.DataFrame,
     why: Contributions,
     order: NDArray[np.intp],
     spec: FeatureSpec,
@@ -30,10 +49,8 @@ def reason_columns(
 
     Parameters
     ----------
-    block : polars.DataFrame
-        Feature frame of the loans.
     why : Contributions
-        Their contributions.
+        Contributions of the loans.
     order : array of int, shape (loans, factors)
         Places of the factors to tell, the largest first.
     spec : FeatureSpec
@@ -53,8 +70,8 @@ def reason_columns(
     parts = np.column_stack([why.base_rate, told, rest]) * _UNITS
     ends = np.rint(rate * _UNITS).astype(np.int64)
     units = apportion(parts, ends)
-    subjects = _subjects(block, order, spec, currency)
-    rows = zip(units.tolist(), ends.tolist(), *(s.tolist() for s in subjects), strict=True)
+    subjects = _subjects(chosen_values(why, order), order, spec, currency)
+    rows = zip(units.tolist(), ends.tolist(), *subjects, strict=True)
     english, chinese = [], []
     for (start, *moves, others), end, names, chinese_names in rows:
         english.append(_english(start, moves, others, end, names))
@@ -66,20 +83,20 @@ def reason_columns(
 
 
 def _subjects(
-    block: pl.DataFrame, order: NDArray[np.intp], spec: FeatureSpec, currency: str
-) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    chosen: NDArray[np.object_], order: NDArray[np.intp], spec: FeatureSpec, currency: str
+) -> tuple[list[list[str]], list[list[str]]]:
     """What each factor is with the loan's own value, in English and Chinese."""
-    english = np.empty(order.shape, dtype=object)
-    chinese = np.empty(order.shape, dtype=object)
-    for place, definition in enumerate(spec.definitions):
-        rows, ranks = np.nonzero(order == place)
-        known: dict[float | str | None, tuple[str, str]] = {}
-        for row, rank, value in zip(
-            rows, ranks, block[definition.name].gather(rows).to_list(), strict=True
-        ):
-            if value not in known:
-                known[value] = subject(value, definition, currency)
-            english[row, rank], chinese[row, rank] = known[value]
+    known: dict[tuple[int, float | str | None], tuple[str, str]] = {}
+    english, chinese = [], []
+    for row in zip(order.tolist(), chosen.tolist(), strict=True):
+        told = []
+        for key in zip(*row, strict=True):
+            if key not in known:
+                feature, value = key
+                known[key] = subject(value, spec.definitions[feature], currency)
+            told.append(known[key])
+        english.append([one[0] for one in told])
+        chinese.append([one[1] for one in told])
     return english, chinese
 
 

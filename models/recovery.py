@@ -17,7 +17,7 @@ from models.errors import ScoringError
 from models.linear import LinearPart
 from models.link import Link, rate_of, rate_points
 from models.resolution import ResolutionModel
-from models.trees import TreePart, tree_matrix
+from models.trees import FeatureMatrix, TreePart
 from models.uncertainty import Uncertainty
 
 Array = NDArray[np.float64]
@@ -41,6 +41,8 @@ class Contributions:
         Recovery rate at the base score.
     rate_points : array, shape (loans, features)
         The contributions in rate points: `base_rate + rate_points.sum(axis=1)` is the rate.
+    values : FeatureMatrix
+        The loans' own values of the features.
     """
 
     names: tuple[str, ...]
@@ -48,6 +50,7 @@ class Contributions:
     scores: Array
     base_rate: Array
     rate_points: Array
+    values: FeatureMatrix
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,23 @@ class RecoveryModel:
         features : polars.DataFrame
             From `features.pipeline.build_features` with this model's `spec`.
         """
-        score = np.full(features.height, self.level)
+        return self._score(*self._inputs(features))
+
+    def _inputs(self, features: pl.DataFrame) -> tuple[FeatureMatrix, Array]:
+        """What both parts read: the features as numbers, and what the linear part makes of them."""
+        matrix = FeatureMatrix.of(features, self.spec.names)
         # A part without weight is not worth its time.
+        effects = (
+            self.linear.effects(matrix) if self.linear_weight else np.zeros_like(matrix.values)
+        )
+        return matrix, effects
+
+    def _score(self, matrix: FeatureMatrix, effects: Array) -> Array:
+        score = np.full(len(matrix.values), self.level)
         if self.linear_weight:
-            score += self.linear_weight * self.linear.score(features)
+            score += self.linear_weight * self.linear.summed(effects)
         if self.tree_weight:
-            matrix = tree_matrix(features, self.spec.names)
-            score += self.tree_weight * self.trees.score(matrix)
+            score += self.tree_weight * self.trees.score(matrix.values)
         return score
 
     def recovery_rate(self, features: pl.DataFrame) -> Array:
@@ -151,15 +164,29 @@ class RecoveryModel:
         curve : array, shape (loans, horizons)
             As `recovery_curve`.
         """
-        ultimate = self.recovery_rate(features)
+        return self._forecast(features, self.score(features))
+
+    def _forecast(self, features: pl.DataFrame, score: Array) -> tuple[Array, Array]:
+        ultimate = rate_of(score, self.link)
         if self.timing is None:
             return ultimate, np.empty((features.height, 0))
         whole = ultimate[:, None]
         # The timing tells segments by the columns it finds: only those it was fitted on may count.
-        shares = self.timing.shares(features.select(self.spec.names))
+        shares = self.timing.shares(features[self.spec.names])
         # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
         # name cash that flows back.
         return ultimate, np.where(whole > 0, whole * shares, whole)
+
+    def explained(self, features: pl.DataFrame) -> tuple[Array, Array, Contributions]:
+        """Forecast and contributions, from features turned into numbers once for both.
+
+        Returns
+        -------
+        tuple of (array, array, Contributions)
+            As `forecast` and `contributions` give them, to the same bits.
+        """
+        inputs = self._inputs(features)
+        return *self._forecast(features, self._score(*inputs)), self._contributions(*inputs)
 
     @property
     def uncertain_months(self) -> int | None:
@@ -169,17 +196,20 @@ class RecoveryModel:
 
     def contributions(self, features: pl.DataFrame) -> Contributions:
         """Exact additive explanation of the ultimate rate."""
-        names = self.spec.names
-        linear = self.linear.contributions(features, names) * self.linear_weight
-        base = np.full(features.height, self.level + self.linear_weight * self.linear.intercept)
-        scores = linear
+        return self._contributions(*self._inputs(features))
+
+    def _contributions(self, matrix: FeatureMatrix, effects: Array) -> Contributions:
+        loans = len(matrix.values)
+        scores = effects * self.linear_weight
+        base = np.full(loans, self.level + self.linear_weight * self.linear.intercept)
         if self.tree_weight:
-            trees = self.trees.contributions(tree_matrix(features, names)) * self.tree_weight
-            scores, base = linear + trees[:, :-1], base + trees[:, -1]
+            trees = self.trees.contributions(matrix.values) * self.tree_weight
+            scores, base = scores + trees[:, :-1], base + trees[:, -1]
         return Contributions(
-            names=tuple(names),
+            names=matrix.names,
             base_score=base,
             scores=scores,
             base_rate=rate_of(base, self.link),
             rate_points=rate_points(scores, base, self.link),
+            values=matrix,
         )

@@ -5,7 +5,7 @@ The command line, the service and the backtest all score here.
 
 from collections.abc import Callable
 from datetime import date
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
@@ -18,11 +18,13 @@ from features.pipeline import UNSEEN, build_scoring_frame
 from features.segments import segment_frame
 from features.spec import FeatureDefinition, FeatureSpec
 from models.correction import CorrectionsInForce, correct_scores
-from models.reasons import reason_columns
+from models.reasons import chosen_values, reason_columns
 from models.recovery import Contributions, RecoveryModel
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
+Column = pl.Series | NDArray[np.float64]
+Explain = bool | Literal["factors"]
 # Loans scored at a time: bounds the memory, changes no bit.
 BLOCK_LOANS: Final = 50_000
 FACTORS: Final = 5
@@ -35,7 +37,7 @@ def score_loans(
     tape: Frame,
     ledger: Frame,
     *,
-    explain: bool = False,
+    explain: Explain = False,
     cut_off_date: date | None = None,
     progress: Progress | None = None,
     corrections: CorrectionsInForce | None = None,
@@ -49,8 +51,9 @@ def score_loans(
     tape, ledger : polars.LazyFrame or polars.DataFrame
         Checked rows; see `features.check`. Plans are streamed. A few loans are quicker as tables
         in memory, to the same bits.
-    explain : bool
-        Add the factors of each forecast.
+    explain : bool or "factors"
+        Add the factors of each forecast; "factors" leaves out their sentences and the points of
+        every feature.
     cut_off_date : datetime.date, optional
         As in `features.pipeline.build_features`.
     progress : callable, optional
@@ -69,8 +72,8 @@ def score_loans(
         `expected_recovery_amount`; `flags` (features whose value the model has never seen, joined
         by `;`); `reason` (why a loan has no forecast, else missing). With `explain`: `base_rate`,
         then `factor_1` (feature), `factor_1_value` (the loan's own), `factor_1_points` ... by size,
-        `other_points`, the same as sentences in English and Chinese (`why_en`, `why_zh`), and
-        `points_<feature>` for all; base and points add up to `recovery_rate`.
+        `other_points`; in full also the same as sentences in English and Chinese (`why_en`,
+        `why_zh`), and `points_<feature>` for all; base and points add up to `recovery_rate`.
 
     Raises
     ------
@@ -78,14 +81,14 @@ def score_loans(
         When the tape lacks an extra field of the model.
     """
     frame = collected(build_scoring_frame(tape, ledger, model.spec, cut_off_date))
-    currency = _currency(tape) if explain else None
+    currency = _currency(tape) if explain is True else ""
     blocks = []
     for start in range(0, max(frame.height, 1), BLOCK_LOANS):
         block = frame.slice(start, BLOCK_LOANS)
-        blocks.append(_score_block(model, block, currency))
+        blocks.append(_score_block(model, block, explain, currency))
         if progress is not None:
             progress(min(start + BLOCK_LOANS, frame.height), frame.height)
-    scores = pl.concat(blocks)
+    scores = pl.concat(blocks) if len(blocks) > 1 else blocks[0]
     if corrections is None:
         return scores
     segments = segment_frame(tape.lazy(), ledger.lazy(), model.spec.basis, cut_off_date)
@@ -98,26 +101,36 @@ def _currency(tape: Frame) -> str:
     return str(found.item() or "")
 
 
-def _score_block(model: RecoveryModel, block: pl.DataFrame, currency: str | None) -> pl.DataFrame:
-    """Scores of a block, explained where its currency is given."""
-    ultimate, curve = model.forecast(block)
-    forecast = block.select(
-        "loan_id",
-        ead=EAD,
-        recovery_rate=pl.Series(np.ascontiguousarray(ultimate)),
+def _score_block(
+    model: RecoveryModel, block: pl.DataFrame, explain: Explain, currency: str
+) -> pl.DataFrame:
+    """Scores of a block."""
+    why: Contributions | None = None
+    if explain:
+        ultimate, curve, why = model.explained(block)
+    else:
+        ultimate, curve = model.forecast(block)
+    ead, rate = block[EAD], pl.Series(np.ascontiguousarray(ultimate))
+    # One table out of ready columns: for one loan every query costs more than its answer.
+    columns: dict[str, Column] = {
+        "loan_id": block["loan_id"],
+        "ead": ead,
+        "recovery_rate": rate,
         **{
-            rate_column(months): pl.Series(np.ascontiguousarray(curve[:, place]))
+            rate_column(months): np.ascontiguousarray(curve[:, place])
             for place, months in enumerate(model.horizons_months)
         },
         **_spread(model, block, ultimate, curve),
-    ).with_columns(
-        expected_recovery_amount=pl.col("ead") * pl.col("recovery_rate"),
-        flags=block[UNSEEN].list.eval(pl.lit("unseen_") + pl.element()).list.join(";"),
-        reason=pl.lit(None, dtype=pl.String),
-    )
-    if currency is not None:
-        forecast = forecast.hstack(_factors(model, block, currency))
-    scored = (block[EAD] > 0).fill_null(False)
+        "expected_recovery_amount": ead * rate,
+        "flags": _flags(block[UNSEEN]),
+        "reason": pl.Series([None] * block.height, dtype=pl.String),
+    }
+    if why is not None:
+        columns |= _factors(model.spec, why)
+    if why is not None and explain is True:
+        columns |= _in_full(model.spec, why, currency)
+    forecast = pl.DataFrame(columns)
+    scored = (ead > 0).fill_null(False)
     if scored.all():
         return forecast
     withheld = pl.exclude("loan_id", "ead", "flags", "reason")
@@ -125,6 +138,12 @@ def _score_block(model: RecoveryModel, block: pl.DataFrame, currency: str | None
         pl.when(scored).then(withheld).name.keep(),
         reason=pl.when(~scored).then(pl.lit(NOTHING_OUTSTANDING)),
     )
+
+
+def _flags(unseen: pl.Series) -> pl.Series:
+    if not unseen.list.len().sum():
+        return pl.Series([""] * len(unseen), dtype=pl.String)
+    return unseen.list.eval(pl.lit("unseen_") + pl.element()).list.join(";")
 
 
 def _spread(
@@ -161,25 +180,31 @@ def quantile_column(probability: float) -> str:
     return f"recovery_rate_p{round(100 * probability):02d}"
 
 
-def _factors(model: RecoveryModel, block: pl.DataFrame, currency: str) -> pl.DataFrame:
-    why = model.contributions(block)
-    count = min(FACTORS, len(why.names))
-    # A stable order breaks ties by the order of the features.
-    order = np.argsort(-np.abs(why.rate_points), axis=1, kind="stable")[:, :count]
-    columns: dict[str, pl.Series | NDArray[np.float64]] = {"base_rate": why.base_rate}
+def _order(why: Contributions) -> NDArray[np.intp]:
+    """Places of the factors to tell, by size; ties in the order of the features."""
+    return np.argsort(-np.abs(why.rate_points), axis=1, kind="stable")[:, :FACTORS]
+
+
+def _factors(spec: FeatureSpec, why: Contributions) -> dict[str, Column]:
+    order = _order(why)
     top = np.take_along_axis(why.rate_points, order, axis=1)
-    texts = _chosen_texts(model.spec, block, order)
-    names = np.array(why.names, dtype=object)
-    for place in range(count):
-        chosen = order[:, place]
-        columns[f"factor_{place + 1}"] = pl.Series(names[chosen].tolist(), dtype=pl.String)
-        columns[f"factor_{place + 1}_value"] = pl.Series(texts[:, place].tolist(), dtype=pl.String)
+    chosen = chosen_values(why, order)
+    texts = _texts(chosen, order, spec)
+    columns: dict[str, Column] = {"base_rate": why.base_rate}
+    for place in range(order.shape[1]):
+        names = [why.names[feature] for feature in order[:, place].tolist()]
+        columns[f"factor_{place + 1}"] = pl.Series(names, dtype=pl.String)
+        columns[f"factor_{place + 1}_value"] = pl.Series(texts[place], dtype=pl.String)
         columns[f"factor_{place + 1}_points"] = np.ascontiguousarray(top[:, place])
     columns["other_points"] = _others(why, order)
-    columns |= reason_columns(block, why, order, model.spec, currency)
+    return columns
+
+
+def _in_full(spec: FeatureSpec, why: Contributions, currency: str) -> dict[str, Column]:
+    columns: dict[str, Column] = {**reason_columns(why, _order(why), spec, currency)}
     for place, name in enumerate(why.names):
         columns[f"points_{name}"] = np.ascontiguousarray(why.rate_points[:, place])
-    return pl.DataFrame(columns)
+    return columns
 
 
 def _others(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -188,17 +213,20 @@ def _others(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.asarray(rest.sum(axis=1))
 
 
-def _chosen_texts(
-    spec: FeatureSpec, block: pl.DataFrame, order: NDArray[np.intp]
-) -> NDArray[np.object_]:
-    """Values of the features in `order` as texts, of its shape."""
-    texts = np.full(order.shape, None, dtype=object)
-    for feature in np.unique(order):
-        definition = spec.definitions[feature]
-        rows, places = np.nonzero(order == feature)
-        values = block[definition.name].gather(rows)
-        texts[rows, places] = [value_text(value, definition) for value in values.to_list()]
-    return texts
+def _texts(
+    chosen: NDArray[np.object_], order: NDArray[np.intp], spec: FeatureSpec
+) -> list[list[str | None]]:
+    """Values as texts, one list a place of `order`."""
+    known: dict[tuple[int, float | str | None], str | None] = {}
+    found = []
+    for features, values in zip(order.T.tolist(), chosen.T.tolist(), strict=True):
+        texts = []
+        for feature, value in zip(features, values, strict=True):
+            if (feature, value) not in known:
+                known[feature, value] = value_text(value, spec.definitions[feature])
+            texts.append(known[feature, value])
+        found.append(texts)
+    return found
 
 
 def value_text(value: float | str | None, definition: FeatureDefinition) -> str | None:

@@ -1,5 +1,6 @@
 """The tree part: LightGBM boosters as text, averaged on the score scale."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -15,23 +16,51 @@ from models.tree_tables import Tables
 Array = NDArray[np.float64]
 
 
-def tree_matrix(frame: pl.DataFrame, names: list[str]) -> Array:
-    """Feature values as LightGBM reads them: categories as codes, missing as NaN.
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """Feature values as numbers, made once for every part of a model that reads them.
 
     LightGBM takes columns by place, not by name, and stops the process on Enum columns: both are
     settled here, for training and prediction alike.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Features, the columns of `values`.
+    levels : dict of str to tuple of str
+        Categories of the features that have any, in the order of their codes.
+    values : array, shape (loans, features), C order
+        Categories as codes, missing as NaN.
+    """
+
+    names: tuple[str, ...]
+    levels: dict[str, tuple[str, ...]]
+    values: Array
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, names: Sequence[str]) -> "FeatureMatrix":
+        """Numbers of some columns of a feature frame."""
+        schema = frame.schema
+        levels = {
+            name: tuple(dtype.categories.to_list())
+            for name in names
+            if isinstance(dtype := schema[name], pl.Enum)
+        }
+        if not names:
+            return cls((), {}, np.empty((frame.height, 0)))
+        numbers = frame[list(names)].select(pl.all().to_physical()).to_numpy()
+        values = np.ascontiguousarray(numbers, dtype=np.float64)
+        return cls(tuple(names), levels, values)
+
+
+def tree_matrix(frame: pl.DataFrame, names: Sequence[str]) -> Array:
+    """Feature values as LightGBM reads them; see `FeatureMatrix`.
 
     Returns
     -------
     array, shape (loans, features), C order
     """
-    schema = frame.schema
-    columns = [
-        pl.col(name).to_physical() if isinstance(schema[name], pl.Enum) else pl.col(name)
-        for name in names
-    ]
-    numbers = frame.select(column.cast(pl.Float64) for column in columns)
-    return np.ascontiguousarray(numbers.to_numpy())
+    return FeatureMatrix.of(frame, names).values
 
 
 @dataclass(frozen=True)

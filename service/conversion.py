@@ -5,6 +5,7 @@ Only the form changes here. What a value means, and whether it is sound, is the 
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -46,26 +47,26 @@ def _frame(
     rows: list[dict[str, Value]], defaults: Row, dtypes: Mapping[str, pl.DataType]
 ) -> pl.DataFrame:
     # Every row is a row, even one that says nothing.
-    names = {"loan_id": None} | dict.fromkeys(name for row in (*rows, defaults) for name in row)
-    return pl.DataFrame(
-        [
-            _series(name, [row.get(name, defaults.get(name)) for row in rows], dtypes.get(name))
-            for name in names
-        ]
-    )
+    names = {"loan_id": None} | dict.fromkeys(chain.from_iterable((*rows, defaults)))
+    columns = []
+    for name in names:
+        default = defaults.get(name)
+        columns.append(_series(name, [row.get(name, default) for row in rows], dtypes.get(name)))
+    return pl.DataFrame(columns)
 
 
 def _series(name: str, values: list[Value], dtype: pl.DataType | None) -> pl.Series:
     """A column in the schema's type where every value has its form, else as texts."""
-    kinds = {type(value) for value in values} - {type(None)}
+    kinds = set(map(type, values)) - {type(None)}
     if dtype is None and kinds <= {int, float}:
         dtype = pl.Float64()
     try:
         if dtype == pl.Date and kinds <= {str}:
-            return pl.Series(name, [_day(value) for value in values], dtype=dtype)
+            return pl.Series(name, _days(values), dtype=dtype)
         if dtype == pl.Float64 and kinds <= {int, float}:
-            floats = [None if value is None else float(value) for value in values]
-            return pl.Series(name, floats, dtype=dtype)
+            if int in kinds:
+                values = [None if value is None else float(value) for value in values]
+            return pl.Series(name, values, dtype=dtype)
         if dtype == pl.Int32 and kinds <= {int}:
             return pl.Series(name, values, dtype=dtype)
         if dtype == pl.Boolean and kinds <= {bool}:
@@ -75,15 +76,16 @@ def _series(name: str, values: list[Value], dtype: pl.DataType | None) -> pl.Ser
     except (ValueError, OverflowError, TypeError, pl.exceptions.PolarsError):
         # The check says, value by value, what cannot be read.
         pass
-    return pl.Series(name, [_text(value) for value in values], dtype=pl.String)
+    texts = values if kinds <= {str} else [_text(value) for value in values]
+    return pl.Series(name, texts, dtype=pl.String)
 
 
-def _day(value: Any) -> date | None:
-    if value is None:
-        return None
-    if len(value) != _ISO_DAY:
-        raise ValueError(value)
-    return date.fromisoformat(value)
+def _days(values: Iterable[Any]) -> list[date | None]:
+    """Days of ISO texts, whole ones only; missing ones stay missing."""
+    found = [None if value is None else date.fromisoformat(value) for value in values]
+    if any(value is not None and len(value) != _ISO_DAY for value in values):
+        raise ValueError(f"a day has {_ISO_DAY} characters")
+    return found
 
 
 def _text(value: Value) -> str | None:
@@ -210,7 +212,7 @@ def unpacked(content: bytes, dtypes: Mapping[str, pl.DataType]) -> pl.DataFrame:
 
 def _unpacked_series(name: str, values: Iterable[Any], dtype: pl.DataType) -> pl.Series:
     if dtype == pl.Date:
-        values = [_day(value) for value in values]
+        values = _days(values)
     elif isinstance(dtype, pl.Datetime):
         return pl.Series(name, list(values), dtype=pl.String).str.to_datetime(time_unit="us")
     return pl.Series(name, list(values), dtype=dtype)

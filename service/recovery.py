@@ -97,9 +97,8 @@ def answer_request(
     body = msgspec.json.encode(
         head | {"faults": fault_documents(checked.faults), "loans": documents}
     )
-    kept_ids = hashes.hashed(rows.select("loan_id"))["loan_id"].to_list()
-    for document, kept_id in zip(documents, kept_ids, strict=True):
-        document["loan_id"] = kept_id
+    for document in documents:
+        document["loan_id"] = hashes.of(document["loan_id"])
     stored = [packed(hashes.hashed(frame)) for frame in (good, cash, unscored)]
     return Answer(
         body=body,
@@ -163,7 +162,7 @@ def _rows(
         bundle.model,
         good,
         cash if cash.height else no_ledger(),
-        explain=parameters["reasons"],
+        explain="factors" if parameters["reasons"] else False,
         cut_off_date=None if day is None else date.fromisoformat(day),
         corrections=corrections,
     )
@@ -185,6 +184,8 @@ def _head(
 
 def fault_documents(faults: Faults) -> list[dict[str, Any]]:
     """The first faults as plain values; errors first."""
+    if faults.listed.is_empty():
+        return []
     ordered = faults.listed.sort("severity", maintain_order=True).head(_FAULTS_TOLD)
     return ordered.drop("file").to_dicts()
 
@@ -215,8 +216,10 @@ def refuse_personal_values(faults: Faults, policy: str) -> None:
     UnprocessableError
         Naming the fields.
     """
+    if policy != "refuse" or faults.tally.is_empty():
+        return
     found = faults.tally.filter(pl.col("rule") == "personal_data")["field"].unique().to_list()
-    if found and policy == "refuse":
+    if found:
         raise UnprocessableError(
             f"identity or phone numbers stand in {', '.join(sorted(found))}: replace them by"
             " identifiers without a meaning, such as a keyed hash"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -103,6 +104,7 @@ def ledger_of(rows: pl.DataFrame) -> pl.DataFrame:
     ).cast(pl.Schema({name: column.dtype for name, column in Ledger.columns().items()}))
 
 
+@cache
 def no_ledger() -> pl.DataFrame:
     """Return a ledger without rows: no outcome is known."""
     return pl.DataFrame(schema={name: column.dtype for name, column in Ledger.columns().items()})
