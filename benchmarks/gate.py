@@ -18,10 +18,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.portfolio import read_portfolio
+from features.recent_cash import latest_window, loans_in
 from features.sources.simulated import simulate
 from training.night_settings import DEFAULT
 from training.promotion import Shipment, Trial, judge
-from training.recent_cash import latest_window, loans_in
 
 Array = NDArray[np.float64]
 HORIZONS = (6, 12, 24, 36, 48, 60)

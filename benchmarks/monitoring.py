@@ -19,8 +19,8 @@ from features.portfolio import read_portfolio
 from features.region import region_expression
 from features.sources.simulated import simulate
 from features.sources.simulated_packages import REGION_SHOCK_SD, VINTAGE_SHOCK_SD
+from models.monitoring import LEVEL, LiveForecasts, lumpiness, monitor
 from models.package_distribution import SharedRisk
-from training.monitoring import LEVEL, cash_to_date, lumpiness, monitor
 
 START, MONTHS, CUT_FROM, CUT = date(2021, 12, 31), 24, 6, 0.6
 
@@ -67,7 +67,7 @@ def watched(folder: Path, loans: int, seed: int, cut: bool) -> pl.DataFrame:
     )  # fmt: skip
     looks = []
     for day in month_ends(date(2023, 12, 31), MONTHS):
-        loans_now = cash_to_date(forecasts, known(day))  # type: ignore[arg-type]
+        loans_now = LiveForecasts.of(forecasts, known(day)).to_date()  # type: ignore[arg-type]
         if loans_now.height:
             looks.append(monitor(loans_now, lumps, shared).with_columns(look=pl.lit(day)))
     return pl.concat(looks)

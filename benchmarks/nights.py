@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.night_world import Regime, deliver, month_ends, whole_world
 from features.ingest import ingest
+from features.recent_cash import Window, loans_in
 from features.store import open_store
 from models import registry
 from models.mlflow_store import Store
@@ -25,7 +26,7 @@ from models.recovery import RecoveryModel
 from models.reference import DEFAULT_NAME, ModelReference
 from training.night_settings import NightSettings
 from training.nightly import run_night
-from training.recent_cash import Window, expected_in, loans_in
+from training.recent_cash import expected_in
 
 REGIME = Regime(date(2023, 10, 1), secured=0.4, unsecured=0.6)
 LAST = date(2024, 12, 31)

@@ -18,10 +18,15 @@ from pathlib import Path
 
 import polars as pl
 
+from features.horizons import HORIZONS_MONTHS, rate_column
 from features.ingest import ingest
 from features.portfolio import read_portfolio, write_portfolio
 from features.sources.simulated import simulate
 from features.store import open_store
+from models.monitoring import LiveForecasts, monitor
+from models.package_distribution import SharedRisk
+from service.identifiers import KeyedHash
+from service.monitoring import KnownCash
 
 NIGHTS = (date(2024, 12, 31), date(2025, 1, 31))
 PARTS = 4
@@ -58,12 +63,34 @@ def read(folder: Path) -> object:
     return {}
 
 
+def follow(folder: Path) -> object:
+    """What `GET /v1/packages/{id}/monitoring` does for a package of 10,000 loans."""
+    known = KnownCash.of(open_store(folder / "store"), KeyedHash(b"key"))
+    began = time.perf_counter()
+    rates = {rate_column(h): pl.lit(0.3 * (1 - 0.5 ** (h / 12))) for h in HORIZONS_MONTHS}
+    loans = known.portfolio.tape.filter(pl.col("snapshot_date") > date(2022, 12, 31)).select(
+        "loan_id",
+        pl.col("asset_class").cast(pl.String),
+        package_id=pl.lit("P"),
+        model_version=pl.lit("1"),
+        cut_off_date="snapshot_date",
+        ead="principal_outstanding",
+        region="borrower_adcode",
+        **rates,
+    )
+    live = LiveForecasts.of(loans.head(10_000).collect(), known.portfolio)
+    for month in live.booked_months:
+        monitor(live.to_date(month), known.lumps, SharedRisk.none())
+    return {"later, s": round(time.perf_counter() - began, 2), "months": len(live.booked_months)}
+
+
 STEPS: dict[str, Callable[[Path, int], object]] = {
     "make": make,
     "first night": lambda folder, loans: take(folder, 0),
     "next night": lambda folder, loans: take(folder, 1),
     "same night again": lambda folder, loans: take(folder, 1),
     "verify and read": lambda folder, loans: read(folder),
+    "follow a package": lambda folder, loans: follow(folder),
 }
 
 

@@ -28,6 +28,6 @@ def verify(
     for fault in verdict.faults:
         typer.echo(fault, err=True)
     told = "broken" if verdict.faults else "whole"
-    typer.echo(f"{verdict.entries:,} valuations on record, the chain is {told}")
+    typer.echo(f"{verdict.entries:,} entries on record, the chain is {told}")
     if verdict.faults:
         raise typer.Exit(3)

@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 a fault of this program; 2 wrong usage; 3 the data cannot be used (`--strict`
 found errors, a file is missing or unreadable, too little to train on); 4 the model cannot be used;
-5 another run is at work on the same store; 6 a night's challenger is held for a decision by hand.
+5 another run is at work on the same store; 6 a night's challenger is held for a decision by hand;
+7 cash of valued loans left its band ('npl monitor').
 """
 
 import os
@@ -22,6 +23,7 @@ from cli import (
     ingest,
     keys,
     models,
+    monitor,
     retrain,
     schema,
     score,
@@ -36,14 +38,14 @@ app = typer.Typer(
     name="npl",
     help="Recovery forecasts for non-performing loans (不良贷款回收率预测).\n\n"
     "Exit codes: 0 done, 1 fault of this program, 2 wrong usage, 3 data refused, 4 model refused,"
-    " 5 busy, 6 held.",
+    " 5 busy, 6 held, 7 early warning.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 _VERBS = (
     *(simulate, import_source, ingest, check, schema, tune, train, retrain),
-    *(score, explain, backtest, serve, worker, demo),
+    *(score, explain, backtest, serve, worker, monitor, demo),
 )
 for _verb in _VERBS:
     app.command(_verb.NAME)(_verb.run)
@@ -54,7 +56,13 @@ for _group in (corrections, models, decide, keys, audit):
 def main() -> None:
     """Run the command; an expected error becomes one plain message and its exit code."""
     from features.errors import FeaturesError, LockedError
-    from models.errors import BundleError, CorrectionError, ModelsError, ScoringError
+    from models.errors import (
+        BundleError,
+        CorrectionError,
+        ModelsError,
+        MonitoringError,
+        ScoringError,
+    )
     from service.errors import ServiceError
     from training.errors import TrainingError
 
@@ -67,6 +75,7 @@ def main() -> None:
         TrainingError,
         ScoringError,
         CorrectionError,
+        MonitoringError,
         ServiceError,
         OSError,
     ) as error:

@@ -19,11 +19,14 @@ def run(
     corrections: Annotated[
         Path | None, typer.Option(help="Book of 'npl corrections' to apply what is in force of.")
     ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Portfolio store, to follow valued packages by.")
+    ] = None,
 ) -> None:
     """Serve forecasts over HTTP; every setting is an environment variable NPL_... too."""
     from service.server import serve
 
-    given = {"model": model, "host": host, "port": port, "corrections": corrections}
+    given = {"model": model, "host": host, "port": port, "corrections": corrections, "store": store}
     serve(settings_of(data=data, database=database, **given))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,8 @@ from models.uncertainty import Uncertainty
 MANIFEST: Final = "manifest.json"
 CARD: Final = "model-card.md"
 OWN_FILES: Final = (MANIFEST, CARD, "booster_*.txt")
+# What is hashed is printed under display settings of polars, which are those of the whole process.
+_HASHING: Final = threading.Lock()
 _TIMING: Final[TypeAdapter[Timing | None]] = TypeAdapter(
     Annotated[Timing, Field(discriminator="kind")] | None
 )
@@ -112,7 +115,7 @@ def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
         "format": 1,
         "spec": model.spec.model_dump(mode="json"),
         "spec_hash": model.spec.hash,
-        "formula_hash": formula_hash(model.spec),
+        "formula_hash": _formula_hash(model.spec),
         "link": model.link,
         "level": model.level,
         "linear": model.linear.model_dump(mode="json"),
@@ -203,7 +206,7 @@ def read_bundle(folder: Path) -> Bundle:
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise BundleError(f"{path}: not a readable manifest ({first}); train again") from error
-    if hashes != (spec.hash, formula_hash(spec)):
+    if hashes != (spec.hash, _formula_hash(spec)):
         raise BundleError(
             f"{folder}: the model was trained on other features than this version makes"
             " (specification or formula hash differs); use the version that trained it, or train"
@@ -220,3 +223,8 @@ def _checked_text(folder: Path, name: str, expected: str) -> str:
     if hashlib.sha256(text.encode()).hexdigest() != expected:
         raise BundleError(f"{folder / name}: altered since training; restore it or train again")
     return text
+
+
+def _formula_hash(spec: FeatureSpec) -> str:
+    with _HASHING:
+        return formula_hash(spec)

@@ -23,3 +23,7 @@ class StoreError(ModelsError):
 
 class RegistryError(ModelsError):
     """A registered model or a version of it is not there, or cannot be what was asked."""
+
+
+class MonitoringError(ModelsError):
+    """Forecasts cannot be held against later cash."""

@@ -268,15 +268,25 @@ def promote(store: Store, reference: ModelReference) -> RegisteredVersion:
         return _version(client, version.reference)
 
 
-def rollback(store: Store, name: str = DEFAULT_NAME) -> RegisteredVersion:
+def rollback(store: Store, name: str = DEFAULT_NAME, of: int | None = None) -> RegisteredVersion:
     """Make the former champion the champion again.
+
+    Parameters
+    ----------
+    store : Store
+        Where they are kept.
+    name : str
+        Registered model.
+    of : int, optional
+        Only while this version is the champion: who decided by its forecasts does not undo what was
+        decided since.
 
     Raises
     ------
     BundleError
         When the former champion cannot be loaded by this code.
     RegistryError
-        When there was none before the present one.
+        When there was none before the present one, or another is champion than `of`.
     StoreError
         As `answering`.
     """
@@ -284,6 +294,8 @@ def rollback(store: Store, name: str = DEFAULT_NAME) -> RegisteredVersion:
     with answering(store) as client:
         model = client.get_registered_model(name)
         present = _alias(model, CHAMPION)
+        if of not in (None, present):
+            raise RegistryError(f"{name}: version {present} is the champion, not {of}")
         # An interrupted promotion may have written the history and not the alias.
         history = [version for version in _history(model) if version != present]
         if not history:
@@ -291,6 +303,9 @@ def rollback(store: Store, name: str = DEFAULT_NAME) -> RegisteredVersion:
     former = ModelReference(name, history[-1], None)
     load(store, former)
     with answering(store) as client:
+        # Loading takes its time: two that go back at once come to the same champion.
+        if _alias(client.get_registered_model(name), CHAMPION) not in (present, former.version):
+            raise RegistryError(f"{name}: the champion changed while going back; look again")
         _crown(client, _version(client, former), tuple(history[:-1]))
         return _version(client, former)
 

@@ -16,9 +16,11 @@ from models.errors import BundleError, ModelsError, ScoringError
 from service.audit import Recorder
 from service.corrections import CorrectionsInService
 from service.errors import PROBLEM, ServiceError, encoded, problem
+from service.first_scores import FirstScores
 from service.identifiers import KeyedHash
 from service.middleware import RequestContext
-from service.routes import health, models, packages, recoveries, results, valuations
+from service.monitoring import KnownCashes
+from service.routes import health, models, monitoring, packages, recoveries, results, valuations
 from service.security import Gatekeeper
 from service.served import ModelInService
 from service.settings import Settings
@@ -46,6 +48,7 @@ def start(settings: Settings) -> Service:
     """
     engine = open_database(settings)
     model = ModelInService(settings.model, settings.data_folder / "bundles")
+    hashes = KeyedHash(settings.secret())
     return Service(
         settings=settings,
         engine=engine,
@@ -55,7 +58,8 @@ def start(settings: Settings) -> Service:
         ),
         gatekeeper=Gatekeeper(engine, settings.requests_per_minute),
         recorder=Recorder(engine),
-        hashes=KeyedHash(settings.secret()),
+        hashes=hashes,
+        cashes=KnownCashes(settings.store, hashes),
     )
 
 
@@ -69,6 +73,9 @@ def make_app(service: Service) -> FastAPI:
         for _ in range(settings.workers_in_process):
             worker = Worker(settings, service.engine, service.model, service.corrections, stopping)
             beside.append(worker.run)
+        if service.model.follows_champion:
+            first_scores = FirstScores(service.engine, service.model, settings.data_folder)
+            beside.append(lambda: first_scores.watch(settings.champion_seconds, stopping))
         service.threads += [threading.Thread(target=work, daemon=True) for work in beside]
         for thread in service.threads:
             thread.start()
@@ -85,7 +92,7 @@ def make_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for module in (recoveries, packages, results, valuations, models, health):
+    for module in (recoveries, packages, results, monitoring, valuations, models, health):
         app.include_router(module.router)
     _add_handlers(app)
     app.add_middleware(RequestContext)

@@ -21,6 +21,9 @@ SECONDS: Final = Histogram(
 LOANS: Final = Counter("npl_loans_total", "Loans scored or set aside.", ["way", "outcome"])
 PACKAGES: Final = Counter("npl_packages_total", "Packages finished.", ["state"])
 MODEL: Final = Gauge("npl_model_in_service", "1 for the model in service.", ["version"])
+TAKEN_BACK: Final = Counter(
+    "npl_champions_taken_back_total", "Champions whose first scores left their expected range."
+)
 REFUSED: Final = Gauge("npl_model_refused", "1 while the newest model is refused.")
 
 

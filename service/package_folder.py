@@ -50,6 +50,11 @@ class PackageFolder:
         folder = data_folder / "kept"
         return folder / f"{valuation_id}.parquet", folder / f"{valuation_id}-ledger.parquet"
 
+    @classmethod
+    def forecasts(cls, data_folder: Path, valuation_id: str) -> Path:
+        """Forecasts of a valuation as they were made, identifiers as keyed hashes."""
+        return data_folder / "kept" / f"{valuation_id}-forecasts.parquet"
+
     def remove(self) -> None:
         """Delete everything."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -27,6 +27,7 @@ from models.tape_file import checked_input
 from service.corrections import correction_document
 from service.errors import UnprocessableError
 from service.identifiers import KeyedHash
+from service.kept_forecasts import write_forecasts
 from service.package_folder import PackageFolder
 from service.recovery import SOFTWARE, fault_documents, refuse_personal_values
 
@@ -134,16 +135,20 @@ def run_package(
     valuation_id = uuid.uuid4().hex
     kept, kept_ledger = PackageFolder.kept(data_folder, valuation_id)
     kept.parent.mkdir(exist_ok=True)
-    hashes.hashed(tape).write_parquet(kept)
+    kept_tape, kept_scores = hashes.hashed(tape), hashes.hashed(scores)
+    kept_tape.write_parquet(kept)
     hashes.hashed(collected(checked.ledger)).write_parquet(kept_ledger)
+    kept_forecasts = PackageFolder.forecasts(data_folder, valuation_id)
+    write_forecasts(kept_forecasts, kept_scores, kept_tape, cut_off)
     return PackageResult(
         valuation_id=valuation_id,
         entry={
             "kind": "package",
             "output_hash": frame_hash(rows),
-            "kept_output_hash": frame_hash(hashes.hashed(scores)),
+            "kept_output_hash": frame_hash(kept_scores),
             "kept_input_hash": file_hash(kept),
             "kept_ledger_hash": file_hash(kept_ledger),
+            "kept_forecasts_hash": file_hash(kept_forecasts),
             "model_version": bundle.version,
             "correction": correction_document(corrections),
             "parameters": parameters,

@@ -12,7 +12,7 @@ import structlog
 from models.bundle import CARD, Bundle, read_bundle, write_bundle
 from models.errors import BundleError, ModelsError
 from models.example_loan import example_loan
-from models.reference import ModelReference, named_model
+from models.reference import CHAMPION, ModelReference, named_model
 from models.request import check_bare_tape
 from models.scoring import score_loans
 from service.clock import now
@@ -67,6 +67,11 @@ class ModelInService:
     def served(self) -> Served:
         """The model now in service."""
         return self._served
+
+    @property
+    def follows_champion(self) -> bool:
+        """Whether the model is what the registry calls champion, whichever that is."""
+        return isinstance(self._name, ModelReference) and self._name.alias == CHAMPION
 
     @property
     def refused(self) -> str | None:

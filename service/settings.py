@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.errors import StartError
+
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _SECRET_FILE: Final = "identifier.key"
 _DATABASE_FILE: Final = "service.db"
@@ -23,6 +25,8 @@ class Settings(BaseSettings):
         Bundle folder, `champion`, or a `models:/` name; see `models.reference`.
     corrections : Path, optional
         Book of `npl corrections`: what is approved in it and in force is applied, and told.
+    store : Path, optional
+        Portfolio store of `npl ingest`, where valuations meet their later cash.
     data_folder : Path
         Uploads, results, served bundles and, by default, the database.
     database_url : str
@@ -55,6 +59,7 @@ class Settings(BaseSettings):
 
     model: str = "champion"
     corrections: Path | None = None
+    store: Path | None = None
     data_folder: Path = Path("service-data")
     database_url: str = ""
     host: str = "127.0.0.1"
@@ -83,12 +88,25 @@ class Settings(BaseSettings):
         """Whether only this machine can reach the service."""
         return self.host in LOOPBACK
 
-    def secret(self) -> bytes:
-        """Key of the hashes of identifiers; made and kept on first use."""
+    def secret(self, *, make: bool = True) -> bytes:
+        """Key of the hashes of identifiers; made and kept on first use, unless `make` is false.
+
+        Raises
+        ------
+        StartError
+            When there is none and none is to be made.
+        """
         if self.identifier_key is not None:
             return self.identifier_key.get_secret_value().encode()
-        self.data_folder.mkdir(parents=True, exist_ok=True)
         path = self.data_folder / _SECRET_FILE
+        if not make:
+            if not path.is_file():
+                raise StartError(
+                    f"{self.data_folder}: no service has kept its {_SECRET_FILE} there: give the"
+                    " folder of the service, or its NPL_IDENTIFIER_KEY"
+                )
+            return path.read_text().encode()
+        self.data_folder.mkdir(parents=True, exist_ok=True)
         try:
             # Two processes may start at once: one of them makes the key, whole, the other reads it.
             aside = path.with_name(f".{_SECRET_FILE}.{secrets.token_hex(8)}")

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from service.audit import Recorder
 from service.corrections import CorrectionsInService
 from service.identifiers import KeyedHash
+from service.monitoring import KnownCashes
 from service.security import Gatekeeper
 from service.served import ModelInService
 from service.settings import Settings
@@ -39,6 +40,8 @@ class Service:
         The record.
     hashes : KeyedHash
         Identifiers as they are kept.
+    cashes : KnownCashes
+        Later cash of valued loans.
     scorers : ThreadPoolExecutor
         Threads that score.
     stopping : threading.Event
@@ -54,6 +57,7 @@ class Service:
     gatekeeper: Gatekeeper
     recorder: Recorder
     hashes: KeyedHash
+    cashes: KnownCashes
     scorers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_SCORERS, thread_name_prefix="scorer")
     )

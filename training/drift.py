@@ -16,17 +16,11 @@ from features.exposure import EAD
 from features.months import month_number
 from features.pipeline import build_features
 from features.portfolio import Portfolio
+from features.recent_cash import Window, latest_window, loans_in, net_by_month
 from features.spec import FeatureSpec
 from models.recovery import RecoveryModel
 from training.night_settings import DriftSettings
-from training.recent_cash import (
-    Window,
-    between,
-    curves_of,
-    latest_window,
-    loans_in,
-    net_by_month,
-)
+from training.recent_cash import between, curves_of
 from training.validation.thin import LEAST_LOANS
 
 Array = NDArray[np.float64]

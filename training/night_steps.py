@@ -9,6 +9,7 @@ import polars as pl
 
 from features.horizons import HORIZONS_MONTHS
 from features.portfolio import Portfolio
+from features.recent_cash import latest_window, loans_in
 from features.targets import realised_recovery
 from models import registry
 from models.bundle import Bundle, read_bundle, write_bundle
@@ -24,7 +25,7 @@ from training.night_report import night_report
 from training.night_training import STANDING, night_settings_of, train_night
 from training.night_trial import inspect_shipment, run_trial
 from training.promotion import judge
-from training.recent_cash import expected_in, latest_window, loans_in
+from training.recent_cash import expected_in
 from training.tracking import tracked_run
 from training.train_record import record_training
 

@@ -17,6 +17,7 @@ from features.horizons import rate_column
 from features.months import month_number
 from features.pipeline import build_features
 from features.portfolio import Portfolio
+from features.recent_cash import Window, latest_window, loans_in
 from features.store import PortfolioStore
 from features.targets import ULTIMATE, realised_recovery
 from models.bundle import Bundle, read_bundle
@@ -26,7 +27,7 @@ from training.errors import TrainingError
 from training.night_settings import GateSettings
 from training.night_training import fit_as_of, settings_of
 from training.promotion import Shipment, Trial
-from training.recent_cash import Window, expected_in, latest_window, loans_in
+from training.recent_cash import expected_in
 
 Array = NDArray[np.float64]
 _TIMED_LOANS: Final = 5_000

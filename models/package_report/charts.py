@@ -53,7 +53,8 @@ class Chart:
     ceiling: Tick | None = None
 
 
-def _round_amount(money: float, like: float) -> str:
+def round_amount(money: float, like: float) -> str:
+    """Amount of a grid line in the unit that suits `like`, without needless zeros."""
     number, _, unit = short_amount(money, like).partition(" ")
     number = number.rstrip("0").rstrip(".") if "." in number else number
     return f"{number} {unit}" if unit and money else number
@@ -95,7 +96,7 @@ def cash_chart(valuation: PackageValuation) -> Chart | None:
         says=f"Cumulative expected cash in {valuation.meta.currency}: {said}.",
         marks=tuple(marks),
         ticks=tuple(
-            Tick(up(money), _round_amount(money, reach)) for money in nice_ticks(0.0, reach, 4)
+            Tick(up(money), round_amount(money, reach)) for money in nice_ticks(0.0, reach, 4)
         ),
         path=f"M{_LEFT} {bottom} {line}",
         ceiling=Tick(up(ultimate), f"ultimate 最终 {short_amount(ultimate)}") if beyond else None,

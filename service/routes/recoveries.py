@@ -10,6 +10,7 @@ from service.audit import Record
 from service.bodies import read_body
 from service.clock import now
 from service.corrections import correction_document
+from service.kept_forecasts import with_rates
 from service.keys import ApiKey
 from service.middleware import LOANS
 from service.openapi import RECOVERIES_BODY, content, problems
@@ -81,6 +82,7 @@ def _answered(service: Service, body: bytes, key: ApiKey, request_id: str) -> by
         "loans": answer.scored + answer.set_aside,
     }
     service.recorder.add(
-        Record(valuation_id, entry, answer.stored), service.settings.request_seconds
+        Record(valuation_id, entry, with_rates(answer.stored, answer.body, service.hashes)),
+        service.settings.request_seconds,
     )
     return answer.body

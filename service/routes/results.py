@@ -33,7 +33,7 @@ _BLOCK: Final = 2_000
 _XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _PARQUET: Final = "application/vnd.apache.parquet"
 _WAITS: Final = problems(404, 409, 410, 422)
-_SAFE_PAGE: Final = {
+SAFE_PAGE: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 }
 Format = Literal["json", "csv", "xlsx", "parquet"]
@@ -93,7 +93,7 @@ def get_result(
 def get_page(request: Request, package_id: str, key: Reader) -> Response:
     """Give the page a valuer would send on."""
     folder, _ = _result(request, package_id, key)
-    return FileResponse(folder / PAGE, media_type="text/html", headers=_SAFE_PAGE)
+    return FileResponse(folder / PAGE, media_type="text/html", headers=SAFE_PAGE)
 
 
 @router.get(
@@ -113,7 +113,7 @@ def get_picture(
     path = folder / f"{name}.svg"
     if not path.is_file():
         raise NotFoundError(f"this package has no picture {name}: see left_out in its summary")
-    return FileResponse(path, media_type="image/svg+xml", headers=_SAFE_PAGE)
+    return FileResponse(path, media_type="image/svg+xml", headers=SAFE_PAGE)
 
 
 def _result(request: Request, package_id: str, key: ApiKey) -> tuple[Path, sa.Row[Any]]:

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request, Response
 
 from service import audit
 from service.bodies import read_body
-from service.errors import NotFoundError
+from service.errors import ConflictError, NotFoundError
 from service.keys import ApiKey
 from service.openapi import OPTIONAL_BODY, content, problems
 from service.replay import replay
 from service.security import Reader
 from service.state import Service
+from service.taking_back import TAKE_BACK
 
 router = APIRouter(tags=["valuations"])
 
@@ -52,6 +53,8 @@ async def post_replay(request: Request, valuation_id: str, key: Reader) -> Respo
     """
     service: Service = request.app.state.service
     row = await asyncio.to_thread(_found, service, valuation_id, key)
+    if json.loads(row.entry)["kind"] == TAKE_BACK:
+        raise ConflictError("a decision of a model is no valuation: it cannot be made again")
     body = await read_body(
         request, service.settings.max_body_bytes, service.settings.request_seconds
     )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -173,6 +174,12 @@ def test_changed_formulas_are_refused(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pipeline, "CANONICAL", (other, *pipeline.CANONICAL[1:]))
     with pytest.raises(BundleError, match="other features"):
         read_bundle(folder)
+
+
+def test_many_may_read_at_once(bundle: Bundle, folder: Path) -> None:
+    with ThreadPoolExecutor(8) as readers:
+        read = list(readers.map(read_bundle, [folder] * 32))
+    assert {each.version for each in read} == {bundle.version}
 
 
 def test_a_bundle_replaces_only_a_bundle(bundle: Bundle, folder: Path, tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_a_document_holds_them(expected: ExpectedScores) -> None:
     [
         (lambda rates: rates * 100, "lie outside"),
         (lambda rates: np.full(len(rates), rates.max()), "lie in fifth 5"),
+        (lambda rates: np.full(len(rates), np.median(rates)), "lie in fifth 3"),
+        (lambda rates: rates * 0.4, "lie in fifths 1 and 2"),
     ],
 )
 def test_scores_elsewhere_are_told(
@@ -57,3 +59,12 @@ def test_loans_without_a_forecast_or_an_expected_class_are_not_looked_at(
 ) -> None:
     rates = np.array([np.nan, 50.0])
     assert leaves_range(expected, rates, pl.Series(["consumer", "yacht"])) is None
+
+
+def test_a_few_odd_loans_take_no_model_back(expected: ExpectedScores) -> None:
+    odd = np.array([50.0, 50.0, 50.0])
+    assert leaves_range(expected, odd, pl.Series(["consumer"] * 3)) is None
+    four = np.array([50.0, 50.0, 50.0, 50.0])
+    why = leaves_range(expected, four, pl.Series(["consumer"] * 4))
+    assert why is not None
+    assert why.startswith("4 of 4 forecasts of consumer lie outside")

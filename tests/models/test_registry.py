@@ -73,6 +73,10 @@ def test_the_first_version_is_champion_and_promotion_is_explicit(
     with pytest.raises(RegistryError, match="champion already"):
         registry.promote(store, third.reference)
     assert registry.show(store, registered("3")).former_champions == (1, 2)
+    # Who judged another version undoes nothing.
+    with pytest.raises(RegistryError, match="version 3 is the champion, not 2"):
+        registry.rollback(store, of=2)
+    assert _aliases(store) == {CHAMPION: 3}
     # Back the way it came, champion by champion.
     assert registry.rollback(store).version == 2
     assert registry.rollback(store).version == 1

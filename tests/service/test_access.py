@@ -26,6 +26,8 @@ PROTECTED = (
     ("GET", "/v1/packages/a/result"),
     ("GET", "/v1/packages/a/summary"),
     ("GET", "/v1/packages/a/page"),
+    ("GET", "/v1/packages/a/monitoring"),
+    ("GET", "/v1/packages/a/monitoring/page"),
     ("GET", "/v1/packages/a/pictures/cash.svg"),
     ("GET", "/v1/valuations/a"),
     ("POST", "/v1/valuations/a/replay"),

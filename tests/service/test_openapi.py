@@ -40,7 +40,7 @@ def test_every_route_keeps_its_word(client: httpx.Client, key: str) -> None:
             )
 
         keeps_its_word()
-    assert len(asked) == 18
+    assert len(asked) == 20
 
 
 def test_the_example_runs(client: httpx.Client) -> None:

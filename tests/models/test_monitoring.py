@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from features.portfolio import Portfolio
+from models.errors import MonitoringError
+from models.monitoring import LiveForecasts, lumpiness, monitor
 from models.package_distribution import SharedRisk
-from training.errors import TrainingError
-from training.monitoring import cash_to_date, lumpiness, monitor
 
 LUMPS = pl.DataFrame(
     {"asset_class": ["auto", "sme"], "months": [6, 6], "lump_rate": [0.5, 0.2]},
@@ -50,15 +50,46 @@ def test_cash_to_date_is_interpolated_and_added_up(simulated: Portfolio) -> None
         schema_overrides=simulated.ledger.collect_schema(),
     )
     portfolio = simulated.with_tables(simulated.tape, ledger.lazy())
-    found = cash_to_date(forecasts(), portfolio)
+    found = LiveForecasts.of(forecasts(), portfolio).to_date()
     # Observed until December with a lag of one month: four months after July are booked.
     assert found.select("months", "forecast_rate", "actual_rate").row(0) == (
         4, pytest.approx(0.12 * 4 / 6), pytest.approx(0.072),
     )  # fmt: skip
     later = forecasts(cut_off_date=[date(2024, 11, 30)])
-    assert cash_to_date(later, portfolio).is_empty()
-    with pytest.raises(TrainingError, match="forecasts lack package_id"):
-        cash_to_date(forecasts().drop("package_id"), portfolio)
+    assert LiveForecasts.of(later, portfolio).to_date().is_empty()
+    with pytest.raises(MonitoringError, match="forecasts lack package_id"):
+        LiveForecasts.of(forecasts().drop("package_id"), portfolio)
+
+
+def test_a_loan_valued_twice_is_not_paid_twice(simulated: Portfolio) -> None:
+    ledger = pl.DataFrame(
+        {
+            "loan_id": ["S1"] * 3,
+            "period": [date(2024, m, 1) for m in (8, 10, 11)],
+            "gross_amount": [30.0, 20.0, 50.0],
+            "collateral_amount": [None] * 3,
+            "cost_amount": [0.0] * 3,
+            "route": ["collection"] * 3,
+            "recorded_at": [datetime(2024, 12, 5)] * 3,
+        },
+        schema_overrides=simulated.ledger.collect_schema(),
+    )
+    portfolio = simulated.with_tables(simulated.tape, ledger.lazy())
+    twice = pl.concat(
+        [
+            forecasts(),
+            forecasts(package_id=["Q"]),
+            forecasts(package_id=["R"], cut_off_date=[date(2024, 9, 30)]),
+        ]
+    )
+    live = LiveForecasts.of(twice, portfolio)
+    assert live.to_date()["actual_rate"].to_list() == pytest.approx([0.1, 0.1, 0.07])
+    # At the end of October the third has been watched for one month.
+    october = live.to_date(2024 * 12 + 10)
+    assert october["months"].to_list() == [3, 3, 1]
+    assert october["actual_rate"].to_list() == pytest.approx([0.05, 0.05, 0.02])
+    assert live.to_date(2024 * 12 + 9)["package_id"].to_list() == ["P", "Q"]
+    assert live.booked_months == range(2024 * 12 + 8, 2024 * 12 + 12)
 
 
 def valued(count: int, actual: float) -> pl.DataFrame:
@@ -86,6 +117,8 @@ def test_the_interval_is_that_worked_by_hand() -> None:
     ends = stats.gamma.ppf([0.005, 0.995], mean**2 / variance, scale=variance / mean)
     assert (found["low_amount"], found["high_amount"]) == pytest.approx(tuple(ends))
     assert found["ratio"] == pytest.approx(0.9)
+    below = stats.gamma.cdf(0.9 * mean, mean**2 / variance, scale=variance / mean)
+    assert found["p_value"] == pytest.approx(2 * below)
     assert (found["loans"], found["months"], found["warning"]) == (400, 4.0, None)
 
 
@@ -93,6 +126,7 @@ def test_the_interval_is_that_worked_by_hand() -> None:
 def test_cash_outside_warns(actual: float, warning: str) -> None:
     found = monitor(valued(400, actual), LUMPS, SharedRisk.none())
     assert found["warning"].to_list() == [warning]
+    assert found["p_value"].item() < 0.01
 
 
 def test_groups_stand_by_themselves() -> None:

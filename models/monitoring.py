@@ -7,7 +7,8 @@ its rate is at most the mean of its square, which past loans of that age tell as
 """
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
@@ -18,9 +19,10 @@ from features.age import CUT_OFF
 from features.horizons import HORIZONS_MONTHS, rate_column
 from features.months import month_number
 from features.portfolio import Portfolio
+from features.recent_cash import Window, latest_window, loans_in, net_by_month
+from models.curve_age import rate_at_age
+from models.errors import MonitoringError
 from models.package_distribution import SharedRisk, vintage_period
-from training.errors import TrainingError
-from training.recent_cash import Window, latest_window, loans_in, net_by_month
 
 Array = NDArray[np.float64]
 LEVEL: Final = 0.99
@@ -30,68 +32,114 @@ _MOST_LOANS: Final = 50_000
 _AGES: Final = (1, *HORIZONS_MONTHS)
 
 
-def cash_to_date(forecasts: pl.DataFrame, portfolio: Portfolio) -> pl.DataFrame:
-    """Forecast and realised cash of each valued loan, from its cut-off to the last booked month.
+@dataclass(frozen=True)
+class LiveForecasts:
+    """Valued loans with their forecasts as they were made, and the cash that came since.
 
-    Parameters
+    Attributes
     ----------
-    forecasts : polars.DataFrame
-        A row a loan and valuation: `loan_id`, `package_id`, `model_version`, `cut_off_date`, `ead`
-        (currency), `asset_class`, `region` and the rates of the curve (`recovery_rate_06m` ...)
-        as `models.scoring.score_loans` gave them. Loans without a forecast are left out.
-    portfolio : Portfolio
-        What is known now.
-
-    Returns
-    -------
-    polars.DataFrame
-        Those columns without the rates, with `months` (age of the last booked month, at most the
-        last horizon of the curve), `forecast_rate` and `actual_rate` (net, fractions of EAD). Loans
-        without a booked month are left out.
-
-    Raises
-    ------
-    TrainingError
-        When a column is absent or the curve is, or recoveries are undated.
+    loans : polars.DataFrame
+        As `of` was given, without loans that have no forecast.
+    horizons_months : tuple of int
+        Horizons of the curve.
+    cash : polars.DataFrame
+        `loan_id`, `month` (as `features.months.month_number`), `net_amount` (currency).
+    last_month : int
+        Last booked month.
     """
-    horizons = [h for h in HORIZONS_MONTHS if rate_column(h) in forecasts.columns]
-    absent = [name for name in _NEEDED if name not in forecasts.columns]
-    if absent or not horizons:
-        raise TrainingError(
-            f"forecasts lack {', '.join(absent or [rate_column(HORIZONS_MONTHS[0])])}: monitoring"
-            " needs the scores as they were given, with package, model and cut-off"
+
+    loans: pl.DataFrame
+    horizons_months: tuple[int, ...]
+    cash: pl.DataFrame
+    last_month: int
+
+    @classmethod
+    def of(cls, forecasts: pl.DataFrame, portfolio: Portfolio) -> Self:
+        """Forecasts and the cash of their loans.
+
+        Parameters
+        ----------
+        forecasts : polars.DataFrame
+            A row a loan and valuation: `loan_id`, `package_id`, `model_version`, `cut_off_date`,
+            `ead` (currency), `asset_class`, `region` and the rates of the curve
+            (`recovery_rate_06m` ...) as `models.scoring.score_loans` gave them.
+        portfolio : Portfolio
+            What is known now.
+
+        Raises
+        ------
+        MonitoringError
+            When a column is absent or the curve is.
+        features.errors.PortfolioError
+            When recoveries are undated.
+        """
+        horizons = tuple(h for h in HORIZONS_MONTHS if rate_column(h) in forecasts.columns)
+        absent = [name for name in _NEEDED if name not in forecasts.columns]
+        if absent or not horizons:
+            raise MonitoringError(
+                f"forecasts lack {', '.join(absent or [rate_column(HORIZONS_MONTHS[0])])}:"
+                " monitoring needs the scores as they were given, with package, model and cut-off"
+            )
+        last = latest_window(portfolio.meta, 1).last
+        loans = forecasts.drop_nulls(rate_column(horizons[0])).filter(pl.col("ead") > 0)
+        # A loan that was valued twice is looked up once, from the earlier cut-off on.
+        since = loans.group_by("loan_id").agg(pl.col(CUT_OFF).min())
+        first = int(since.select(month_number(pl.col(CUT_OFF)).min()).item() or last)
+        cash = net_by_month(portfolio, since, Window(first + 1, last))
+        return cls(loans, horizons, cash, last)
+
+    @property
+    def booked_months(self) -> range:
+        """Booked months from the first cut-off until the last loan is past its curve."""
+        ends = self.loans.select(
+            month_number(pl.col(CUT_OFF).min()).alias("first"),
+            month_number(pl.col(CUT_OFF).max()).alias("last") + self.horizons_months[-1],
+        ).row(0)
+        if None in ends:
+            return range(0)
+        return range(ends[0] + 1, min(ends[1], self.last_month) + 1)
+
+    def to_date(self, month: int | None = None) -> pl.DataFrame:
+        """Forecast and realised cash of each loan from its cut-off to the end of a month.
+
+        Parameters
+        ----------
+        month : int, optional
+            The month, as `features.months.month_number`; by default the last booked one.
+
+        Returns
+        -------
+        polars.DataFrame
+            The loans without their rates, with `months` (age at that month, at most the last
+            horizon of the curve), `forecast_rate` and `actual_rate` (net, fractions of EAD). Loans
+            whose cut-off is not before that month are left out.
+        """
+        look = self.last_month if month is None else month
+        cut_off = month_number(pl.col(CUT_OFF))
+        live = self.loans.with_columns(
+            months=pl.min_horizontal(look - cut_off, self.horizons_months[-1])
+        ).filter(pl.col("months") > 0)
+        curve = live.select(rate_column(h) for h in self.horizons_months).to_numpy()
+        rates = rate_at_age(curve, self.horizons_months, live["months"].to_numpy())
+        key = ["loan_id", CUT_OFF]
+        paid = (
+            live.select(*key, "months")
+            .unique()
+            .join(self.cash, on="loan_id")
+            .filter(pl.col("month") > cut_off, pl.col("month") <= cut_off + pl.col("months"))
+            .group_by(key)
+            .agg(pl.col("net_amount").sum())
         )
-    last = latest_window(portfolio.meta, 1).last
-    live = (
-        forecasts.drop_nulls(rate_column(horizons[0]))
-        .with_columns(months=pl.min_horizontal(last - month_number(pl.col(CUT_OFF)), horizons[-1]))
-        .filter(pl.col("months") > 0, pl.col("ead") > 0)
-    )
-    curve = live.select(rate_column(h) for h in horizons).to_numpy()
-    ages = np.array([0, *horizons], dtype=np.float64)
-    whole = np.column_stack([np.zeros(live.height), curve])
-    months = live["months"].to_numpy()
-    rates = [float(np.interp(age, ages, row)) for age, row in zip(months, whole, strict=True)]
-    window = Window(int(last) - horizons[-1], int(last))
-    cash = net_by_month(portfolio, live.select("loan_id", CUT_OFF).unique(), window)
-    paid = (
-        live.select("loan_id", "model_version", CUT_OFF, "months")
-        .join(cash, on="loan_id")
-        .filter(pl.col("month") <= month_number(pl.col(CUT_OFF)) + pl.col("months"))
-        .group_by("loan_id", "model_version", CUT_OFF)
-        .agg(pl.col("net_amount").sum())
-    )
-    key = ["loan_id", "model_version", CUT_OFF]
-    return (
-        live.with_columns(forecast_rate=pl.Series(rates, dtype=pl.Float64))
-        .join(paid, on=key, how="left", maintain_order="left")
-        .select(
-            *_NEEDED,
-            "months",
-            "forecast_rate",
-            actual_rate=pl.col("net_amount").fill_null(0.0) / pl.col("ead"),
+        return (
+            live.with_columns(forecast_rate=pl.Series(rates, dtype=pl.Float64))
+            .join(paid, on=key, how="left", maintain_order="left")
+            .select(
+                *_NEEDED,
+                "months",
+                "forecast_rate",
+                actual_rate=pl.col("net_amount").fill_null(0.0) / pl.col("ead"),
+            )
         )
-    )
 
 
 def lumpiness(portfolio: Portfolio) -> pl.DataFrame:
@@ -143,7 +191,7 @@ def monitor(
     Parameters
     ----------
     loans : polars.DataFrame
-        From `cash_to_date`.
+        From `LiveForecasts.to_date`.
     lumps : polars.DataFrame
         From `lumpiness`; an age takes the next one told, a class unknown there the largest of all.
     shared : SharedRisk
@@ -158,7 +206,8 @@ def monitor(
     polars.DataFrame
         The columns of `by`, sorted; `loans`; `months` (mean age, by forecast cash);
         `forecast_amount`, `actual_amount`, `low_amount`, `high_amount`; `ratio` (累计回收率, actual
-        over forecast); `warning` (`below`, `above` or null).
+        over forecast); `p_value` (two-sided, of cash as far from what was forecast); `warning`
+        (`below`, `above` or null).
 
     Raises
     ------
@@ -199,10 +248,13 @@ def monitor(
     told = groups.filter(pl.col("forecast_amount") > 0).with_columns(variance=variance).sort(by)
     mean, spread = told["forecast_amount"].to_numpy(), told["variance"].to_numpy()
     tail = (1 - level) / 2
-    low, high = (
-        stats.gamma.ppf(p, mean**2 / spread, scale=spread / mean) for p in (tail, 1 - tail)
+    law = stats.gamma(mean**2 / spread, scale=spread / mean)
+    low, high = law.ppf(tail), law.ppf(1 - tail)
+    paid = told["actual_amount"].to_numpy()
+    p_value = np.minimum(2 * np.minimum(law.cdf(paid), law.sf(paid)), 1.0)
+    ends = told.with_columns(
+        low_amount=pl.Series(low), high_amount=pl.Series(high), p_value=pl.Series(p_value)
     )
-    ends = told.with_columns(low_amount=pl.Series(low), high_amount=pl.Series(high))
     actual = pl.col("actual_amount")
     return ends.select(
         *by,
@@ -212,6 +264,7 @@ def monitor(
         "actual_amount",
         "low_amount",
         "high_amount",
+        "p_value",
         ratio=actual / pl.col("forecast_amount"),
         warning=pl.when(actual < pl.col("low_amount"))
         .then(pl.lit("below"))
@@ -222,7 +275,7 @@ def monitor(
 
 def _lumps(loans: pl.DataFrame, lumps: pl.DataFrame) -> pl.Series:
     if lumps.is_empty():
-        raise TrainingError("no past loan has paid: nothing tells how lumpy cash is")
+        raise MonitoringError("no past loan has paid: nothing tells how lumpy cash is")
     ages = np.array(sorted(lumps["months"].unique()))
     place = np.searchsorted(ages, loans["months"].to_numpy()).clip(max=len(ages) - 1)
     wanted = loans.select("asset_class", months=pl.Series(ages[place], dtype=pl.Int32))

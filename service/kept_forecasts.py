@@ -1,0 +1,208 @@
+"""Forecasts as they were made, kept as long as the record, to meet their loans' later cash.
+
+Nothing is scored again: a package leaves a file whose hash stands on record, an answer to loans in
+JSON leaves its rates beside the loans that a replay reads. Identifiers are keyed hashes in both.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+import sqlalchemy as sa
+
+from features.age import CUT_OFF
+from features.horizons import HORIZONS_MONTHS, rate_column
+from service.conversion import unpacked
+from service.errors import ConflictError
+from service.identifiers import KeyedHash
+from service.package_folder import PackageFolder
+
+RECOVERIES, PACKAGE = "recoveries", "package"
+KINDS: Final = (RECOVERIES, PACKAGE)
+# Of the checked tape: what monitoring groups loans by.
+_FACTS: Final[dict[str, pl.DataType]] = {
+    "loan_id": pl.String(),
+    "snapshot_date": pl.Date(),
+    "asset_class": pl.String(),
+    "borrower_adcode": pl.String(),
+}
+_OWN: Final = ("loan_id", "ead", "recovery_rate")
+_SCORES: Final[dict[str, pl.DataType]] = {
+    "loan_id": pl.String(),
+    "ead": pl.Float64(),
+    "recovery_rate": pl.Float64(),
+    **{rate_column(months): pl.Float64() for months in HORIZONS_MONTHS},
+}
+# Place of the rates among the parts of a stored answer, after what a replay reads.
+_PART: Final = 3
+
+
+class _Point(msgspec.Struct, gc=False):
+    horizon_months: int
+    recovery_rate: float | None
+
+
+class _Loan(msgspec.Struct, gc=False):
+    loan_id: str | None
+    ead_amount: float | None
+    recovery_rate: float | None
+    curve: list[_Point]
+
+
+class _Answer(msgspec.Struct):
+    loans: list[_Loan]
+
+
+_ANSWER: Final = msgspec.json.Decoder(_Answer)
+
+
+class _Rates(msgspec.Struct):
+    """Rates of an answer: `loan_id`, `ead`, `recovery_rate` and the curve of each loan."""
+
+    horizons_months: list[int]
+    loans: list[list[Any]]
+
+
+def with_rates(stored: bytes, answer: bytes, hashes: KeyedHash) -> bytes:
+    """Stored loans of an answer, its rates beside them; every answer pays for it.
+
+    Parameters
+    ----------
+    stored : bytes
+        As `service.recovery.Answer.stored`.
+    answer : bytes
+        As the caller gets it.
+    hashes : KeyedHash
+        For the identifiers.
+    """
+    loans = [loan for loan in _ANSWER.decode(answer).loans if loan.recovery_rate is not None]
+    rates = _Rates(
+        [point.horizon_months for point in loans[0].curve] if loans else [],
+        [
+            [
+                hashes.of(loan.loan_id),
+                loan.ead_amount,
+                loan.recovery_rate,
+                *(point.recovery_rate for point in loan.curve),
+            ]
+            for loan in loans
+        ],
+    )
+    parts = msgspec.msgpack.decode(stored, type=list[bytes])
+    return msgspec.msgpack.encode([*parts, msgspec.msgpack.encode(rates)])
+
+
+def answered_rates(answer: bytes) -> dict[str, float]:
+    """Ultimate rate of each loan of an answer that has one, by the identifier it bears."""
+    return {
+        loan.loan_id: loan.recovery_rate
+        for loan in _ANSWER.decode(answer).loans
+        if loan.loan_id is not None and loan.recovery_rate is not None
+    }
+
+
+def write_forecasts(
+    path: Path, scores: pl.DataFrame, tape: pl.DataFrame, cut_off_date: date | None
+) -> None:
+    """Keep the forecasts of a package.
+
+    Parameters
+    ----------
+    path : Path
+        From `PackageFolder.forecasts`.
+    scores, tape : polars.DataFrame
+        Scored and checked loans in the same order, identifiers as keyed hashes.
+    cut_off_date : date, optional
+        Day all were valued at; by default each at its own.
+    """
+    rates = scores.select(name for name in _SCORES if name in scores.columns)
+    facts = _facts(tape, cut_off_date).drop("loan_id")
+    rates.hstack(facts).drop_nulls("recovery_rate").write_parquet(path)
+
+
+def _facts(tape: pl.DataFrame, cut_off_date: date | None) -> pl.DataFrame:
+    held = tape.select(
+        pl.col(name).cast(dtype) if name in tape.columns else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in _FACTS.items()
+    )
+    cut_off = pl.col("snapshot_date") if cut_off_date is None else pl.lit(cut_off_date)
+    return held.select("loan_id", cut_off.alias(CUT_OFF), "asset_class", "borrower_adcode")
+
+
+@dataclass(frozen=True)
+class RecordedValuation:
+    """A valuation on record and the forecasts it gave.
+
+    Attributes
+    ----------
+    id : str
+        Its name on record.
+    entry : dict
+        What stands on record.
+    forecasts : polars.DataFrame
+        A row a loan with a forecast: `loan_id` (keyed hash), `ead` (currency), `recovery_rate`,
+        the rates of the curve, `cut_off_date`, `asset_class`, `borrower_adcode`.
+    """
+
+    id: str
+    entry: dict[str, Any]
+    forecasts: pl.DataFrame
+
+
+def recorded_valuation(row: sa.Row[Any], data_folder: Path) -> RecordedValuation | None:
+    """Valuation of a row of the record; None where the entry is of another kind.
+
+    Parameters
+    ----------
+    row : sqlalchemy row
+        Of `service.storage.VALUATIONS`.
+    data_folder : Path
+        Of the service.
+
+    Raises
+    ------
+    ConflictError
+        When the kept forecasts are missing or were altered.
+    """
+    entry = json.loads(row.entry)
+    kind = entry.get("kind")
+    if kind == PACKAGE:
+        return RecordedValuation(row.id, entry, _of_package(row.id, entry, data_folder))
+    if kind == RECOVERIES:
+        return RecordedValuation(row.id, entry, _of_answer(row, entry))
+    return None
+
+
+def _of_package(valuation_id: str, entry: dict[str, Any], data_folder: Path) -> pl.DataFrame:
+    path = PackageFolder.forecasts(data_folder, valuation_id)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConflictError(f"the forecasts on record ({path.name}) are missing") from error
+    if hashlib.sha256(content).hexdigest() != entry["kept_forecasts_hash"]:
+        raise ConflictError(f"the forecasts on record ({path.name}) were altered")
+    return pl.read_parquet(content)
+
+
+def _of_answer(row: sa.Row[Any], entry: dict[str, Any]) -> pl.DataFrame:
+    if row.input is None or hashlib.sha256(row.input).hexdigest() != entry["stored_input_hash"]:
+        raise ConflictError(f"the loans on record of {row.id} are missing or were altered")
+    try:
+        parts = msgspec.msgpack.decode(row.input, type=list[bytes])
+        loans = unpacked(parts[0], _FACTS)
+        rates = msgspec.msgpack.decode(parts[_PART], type=_Rates)
+    except (msgspec.MsgspecError, IndexError) as error:
+        raise ConflictError(f"the loans on record of {row.id} tell no forecasts") from error
+    day = entry["parameters"]["cut_off_date"]
+    facts = _facts(loans, None if day is None else date.fromisoformat(day))
+    names = [*_OWN, *map(rate_column, rates.horizons_months)]
+    scores = pl.DataFrame(rates.loans, {name: _SCORES[name] for name in names}, orient="row")
+    if scores["loan_id"].equals(facts["loan_id"]):
+        # The usual case: every loan has a forecast, in the order they came.
+        return scores.hstack(facts.drop("loan_id"))
+    return scores.join(facts, on="loan_id", how="left", maintain_order="left")
