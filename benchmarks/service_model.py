@@ -10,6 +10,7 @@ from features.portfolio import read_portfolio
 from features.sources.simulated import simulate
 from models.bundle import Bundle, Provenance, write_bundle
 from training.dataset import training_set
+from training.examples import with_typical_examples
 from training.fit import fit_recovery
 from training.settings import FitSettings
 from training.train import versions
@@ -26,6 +27,7 @@ def small_model(folder: Path, loans: int = 6_000) -> tuple[Path, pl.DataFrame]:
     provenance = Provenance(
         data_hash="0" * 64, git_commit=None, versions=versions(), known_on="2025-01-01", settings={}
     )
-    write_bundle(folder / "bundle", Bundle(model, portfolio.meta, provenance, []))
+    bundle = with_typical_examples(Bundle(model, portfolio.meta, provenance, []), portfolio)
+    write_bundle(folder / "bundle", bundle)
     tape = portfolio.tape.head(1_000).drop("closed_date", "disposal_status").collect()
     return folder / "bundle", tape

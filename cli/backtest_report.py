@@ -20,8 +20,8 @@ def tell(report: "Report", language: "Language", folder: Path) -> None:
     from rich.text import Text
 
     from cli import console
+    from models.backtest_files import DOCUMENT, PAGE, WORKBOOK
     from training.report.words import said
-    from training.report.writing import DOCUMENT, PAGE, WORKBOOK
 
     def light(colour: Any) -> Text:
         name = said(f"light.{colour or 'none'}", language)
@@ -66,8 +66,8 @@ def _verdict(gain: "Gain") -> str:
 def _folder(run: str, scratch: Path) -> Path:
     if Path(run).is_dir():
         return Path(run)
+    from models.backtest_files import FOLDER
     from models.mlflow_store import Store
-    from training.backtest_record import FOLDER
     from training.tracking import fetch_folder
 
     scratch.mkdir()

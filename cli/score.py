@@ -104,7 +104,7 @@ def summarise(scores: "pl.DataFrame") -> dict[str, Any]:
         "loans": scores.height,
         "scored": scored.height,
         "not_scored": scores.height - scored.height,
-        "with_unseen_values": int((scored["flags"] != "").sum()),
+        "flagged": int((scored["flags"] != "").sum()),
         "ead": round(ead, 2),
         "expected_recovery_amount": round(expected, 2),
         "recovery_rate": expected / ead if ead else None,

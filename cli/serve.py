@@ -12,6 +12,10 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="Bundle folder, champion, or models:/NAME/3.")
     ] = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(help="Challenger that scores in the shadow, named as the model; none."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 8000 by default.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of its database and files.")] = None,
@@ -26,7 +30,14 @@ def run(
     """Serve forecasts over HTTP; every setting is an environment variable NPL_... too."""
     from service.server import serve
 
-    given = {"model": model, "host": host, "port": port, "corrections": corrections, "store": store}
+    given = {
+        "model": model,
+        "shadow": shadow,
+        "host": host,
+        "port": port,
+        "corrections": corrections,
+        "store": store,
+    }
     serve(settings_of(data=data, database=database, **given))
 
 

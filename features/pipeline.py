@@ -1,6 +1,7 @@
 """The one feature path: tape and ledger in, feature frame out, for training and serving alike."""
 
 import hashlib
+import threading
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -10,6 +11,7 @@ import polars as pl
 from features import age, borrower, collateral, exposure, legal, payments, region
 from features.errors import PortfolioError, SpecError
 from features.feature import Feature
+from features.flags import learn_seen
 from features.frames import AnyFrame, Frame, collected, known_empty
 from features.ledger import Ledger
 from features.portfolio import ExtraField, PortfolioMeta, RecoveryBasis
@@ -30,6 +32,7 @@ CANONICAL: Final[tuple[Feature, ...]] = (
 MIN_LEVEL_LOANS: Final = 20
 UNSEEN: Final = "unseen"
 _RAW: Final = "__raw_"
+_HASHING: Final = threading.Lock()
 
 
 def build_features(
@@ -133,7 +136,8 @@ def learn_spec(
 
     Open vocabularies (regions, industries, originators, undeclared levels of extra fields) are
     the values that at least `MIN_LEVEL_LOANS` loans of the tape bear, sorted; a rarer value is
-    scored like an unseen one. Features without two different values are left out.
+    scored like an unseen one. Features without two different values are left out. What was seen of
+    the rest is kept for the flags of a score.
     """
     raw = _raw_expressions(meta.extra_fields)
     prepared = prepare_tape(tape, ledger, meta.recovery_basis, meta.extra_fields, cut_off_date)
@@ -149,12 +153,14 @@ def learn_spec(
     ).collect(engine="streaming")
     used = tuple(d for d in definitions if varied[d.name][0])
     names = {d.name for d in used}
-    return FeatureSpec(
+    spec = FeatureSpec(
         basis=meta.recovery_basis,
         # A model asks for the extra fields it reads, not for those that told it nothing.
         extra_fields=tuple(extra for extra in meta.extra_fields if extra.name in names),
         definitions=used,
     )
+    values, coded, _ = _steps(spec)
+    return learn_seen(prepared.select(values).with_columns(coded), _RAW, spec)
 
 
 def _frequent_values(prepared: pl.LazyFrame, raw: pl.Expr) -> tuple[str, ...]:
@@ -312,7 +318,8 @@ def formula_hash(spec: FeatureSpec) -> str:
     # Put together anew: what is hashed is what the code says now.
     values, coded, told = _steps(spec)
     features = prepared.select(values).with_columns(coded).select(told)
-    # Tables in full and numbers to the last digit, whatever the user's own display settings.
-    with pl.Config(restore_defaults=True, fmt_table_cell_list_len=-1, float_precision=17):
+    # Tables in full and numbers to the last digit, whatever the user's own display settings; these
+    # are those of the whole process, so that two hashes are not made at once.
+    with _HASHING, pl.Config(restore_defaults=True, fmt_table_cell_list_len=-1, float_precision=17):
         plan = features.explain(optimized=False)
     return hashlib.sha256(plan.encode()).hexdigest()

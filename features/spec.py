@@ -13,7 +13,10 @@ from features.portfolio import Direction, ExtraField, FeatureGroup, RecoveryBasi
 
 
 class FeatureDefinition(BaseModel):
-    """One column of the feature frame: name, type, unit, vocabulary, direction and meaning."""
+    """One column of the feature frame: name, type, unit, vocabulary, direction and meaning.
+
+    `seen` is the least and the most of a number in training.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,6 +26,7 @@ class FeatureDefinition(BaseModel):
     unit: str
     levels: tuple[str, ...]
     direction: Direction = 0
+    seen: tuple[float, float] | None = None
     meaning_en: str
     meaning_zh: str
 
@@ -43,6 +47,8 @@ class FeatureSpec(BaseModel):
         Columns the tape must carry beyond the canonical schema.
     definitions : tuple of FeatureDefinition
         The columns of the feature frame, in order.
+    usual_groups : tuple of str
+        Factor groups that all but a few training loans tell something of; see `features.flags`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +57,7 @@ class FeatureSpec(BaseModel):
     basis: RecoveryBasis
     extra_fields: tuple[ExtraField, ...]
     definitions: tuple[FeatureDefinition, ...]
+    usual_groups: tuple[FeatureGroup, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -92,9 +99,13 @@ class FeatureSpec(BaseModel):
         """
         for name in names:
             self.definition(name)
+        kept = tuple(d for d in self.definitions if d.name in names)
+        # Nothing was learnt of how usual a part of a group is.
+        parted = {d.group for d in self.definitions if d not in kept}
         return self.model_copy(
             update={
-                "definitions": tuple(d for d in self.definitions if d.name in names),
+                "definitions": kept,
+                "usual_groups": tuple(g for g in self.usual_groups if g not in parted),
                 "extra_fields": tuple(x for x in self.extra_fields if x.name in names),
             }
         )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from features.replacing import replacing_folder
 from features.spec import FeatureSpec
 from models.card import model_card
 from models.errors import BundleError
+from models.examples import Examples
 from models.linear import LinearPart
 from models.recovery import RecoveryModel, Timing
 from models.trees import TreePart
@@ -24,12 +24,11 @@ from models.uncertainty import Uncertainty
 MANIFEST: Final = "manifest.json"
 CARD: Final = "model-card.md"
 OWN_FILES: Final = (MANIFEST, CARD, "booster_*.txt")
-# What is hashed is printed under display settings of polars, which are those of the whole process.
-_HASHING: Final = threading.Lock()
 _TIMING: Final[TypeAdapter[Timing | None]] = TypeAdapter(
     Annotated[Timing, Field(discriminator="kind")] | None
 )
 _UNCERTAINTY: Final[TypeAdapter[Uncertainty | None]] = TypeAdapter(Uncertainty | None)
+_EXAMPLES: Final[TypeAdapter[Examples | None]] = TypeAdapter(Examples | None)
 
 
 class Provenance(BaseModel):
@@ -76,6 +75,9 @@ class Bundle:
         What training could not tell, and why.
     fairness : list of dict
         Held-out misses by the borrower's age band and region; see `training.fairness`.
+    examples : Examples, optional
+        Loans to try the model on whenever it is loaded to be relied on. A model without them can
+        be scored with, but is neither registered nor served.
     """
 
     model: RecoveryModel
@@ -84,6 +86,7 @@ class Bundle:
     accuracy: list[dict[str, Any]]
     caveats: tuple[str, ...] = ()
     fairness: list[dict[str, Any]] = field(default_factory=list)
+    examples: Examples | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -115,7 +118,7 @@ def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
         "format": 1,
         "spec": model.spec.model_dump(mode="json"),
         "spec_hash": model.spec.hash,
-        "formula_hash": _formula_hash(model.spec),
+        "formula_hash": formula_hash(model.spec),
         "link": model.link,
         "level": model.level,
         "linear": model.linear.model_dump(mode="json"),
@@ -128,6 +131,7 @@ def _document(bundle: Bundle) -> tuple[dict[str, Any], dict[str, str]]:
         "accuracy": bundle.accuracy,
         "caveats": list(bundle.caveats),
         "fairness": bundle.fairness,
+        "examples": _dumped(bundle.examples),
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
     }
     return manifest, texts
@@ -201,12 +205,13 @@ def read_bundle(folder: Path) -> Bundle:
             accuracy=manifest["accuracy"],
             caveats=tuple(manifest["caveats"]),
             fairness=manifest["fairness"],
+            examples=_EXAMPLES.validate_python(manifest["examples"]),
         )
         hashes = manifest["spec_hash"], manifest["formula_hash"]
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise BundleError(f"{path}: not a readable manifest ({first}); train again") from error
-    if hashes != (spec.hash, _formula_hash(spec)):
+    if hashes != (spec.hash, formula_hash(spec)):
         raise BundleError(
             f"{folder}: the model was trained on other features than this version makes"
             " (specification or formula hash differs); use the version that trained it, or train"
@@ -223,8 +228,3 @@ def _checked_text(folder: Path, name: str, expected: str) -> str:
     if hashlib.sha256(text.encode()).hexdigest() != expected:
         raise BundleError(f"{folder / name}: altered since training; restore it or train again")
     return text
-
-
-def _formula_hash(spec: FeatureSpec) -> str:
-    with _HASHING:
-        return formula_hash(spec)

@@ -6,11 +6,13 @@ in the end; when it comes is the share of it due by each horizon, which the timi
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.flags import Seen
 from features.spec import FeatureSpec
 from models.development import DevelopmentPattern
 from models.errors import ScoringError
@@ -86,6 +88,11 @@ class RecoveryModel:
     tree_weight: float
     timing: Timing | None = None
     uncertainty: Uncertainty | None = None
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What of a loan is flagged as unlike the training loans."""
+        return Seen.of(self.spec)
 
     @property
     def horizons_months(self) -> tuple[int, ...]:

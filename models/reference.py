@@ -11,9 +11,9 @@ DEFAULT_NAME: Final = "npl-recovery"
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 ALIASES: Final = (CHAMPION, CHALLENGER)
-_PREFIX: Final = "models:/"
+PREFIX: Final = "models:/"
 _URI: Final = re.compile(
-    rf"{_PREFIX}(?P<name>[^/@]+)(?:/(?P<version>[1-9]\d*)|@(?P<alias>[A-Za-z][\w-]*))"
+    rf"{PREFIX}(?P<name>[^/@]+)(?:/(?P<version>[1-9]\d*)|@(?P<alias>[A-Za-z][\w-]*))"
 )
 
 
@@ -27,7 +27,7 @@ class ModelReference:
 
     def __str__(self) -> str:
         which = f"/{self.version}" if self.alias is None else f"@{self.alias}"
-        return f"{_PREFIX}{self.name}{which}"
+        return f"{PREFIX}{self.name}{which}"
 
 
 def registered(which: str, name: str = DEFAULT_NAME) -> ModelReference:
@@ -44,9 +44,7 @@ def registered(which: str, name: str = DEFAULT_NAME) -> ModelReference:
     ('models:/npl-recovery/3', 'models:/npl-recovery@champion')
     """
     try:
-        return _parsed(
-            f"{_PREFIX}{name}/{which}" if which.isdigit() else f"{_PREFIX}{name}@{which}"
-        )
+        return _parsed(f"{PREFIX}{name}/{which}" if which.isdigit() else f"{PREFIX}{name}@{which}")
     except RegistryError as error:
         raise RegistryError(
             f"{which!r} is no version of {name}: give its number, {CHAMPION} or {CHALLENGER}"
@@ -71,7 +69,7 @@ def named_model(text: str) -> Path | ModelReference:
     >>> named_model("bundles/2025-06").name
     '2025-06'
     """
-    if text.startswith(_PREFIX):
+    if text.startswith(PREFIX):
         return _parsed(text)
     if text not in ALIASES:
         return Path(text)
@@ -88,8 +86,8 @@ def _parsed(uri: str) -> ModelReference:
     found = _URI.fullmatch(uri)
     if found is None:
         raise RegistryError(
-            f"{uri!r} names no version: write {_PREFIX}{DEFAULT_NAME}/3 for a version,"
-            f" {_PREFIX}{DEFAULT_NAME}@{CHAMPION} for an alias"
+            f"{uri!r} names no version: write {PREFIX}{DEFAULT_NAME}/3 for a version,"
+            f" {PREFIX}{DEFAULT_NAME}@{CHAMPION} for an alias"
         )
     version = found["version"]
     return ModelReference(found["name"], int(version) if version else None, found["alias"])

@@ -16,9 +16,11 @@ from typing import Final
 import polars as pl
 
 from features.pipeline import formula_hash
+from features.spec import FeatureSpec
+from features.tape import Tape
 from models.bundle import Bundle, read_bundle
 from models.errors import RegistryError, StoreError
-from models.example_loan import example_loan, tape_columns
+from models.example_scores import examples_of, require_same_figures
 from models.mlflow_store import Store
 from models.reference import CHALLENGER, CHAMPION, DEFAULT_NAME, ModelReference
 from models.registered import Lineage, RegisteredVersion
@@ -94,11 +96,13 @@ def register(
     Raises
     ------
     BundleError
-        When the folder is no sound bundle.
+        When the folder is no sound bundle, or its model does not say of its examples what it said
+        when it was trained.
     StoreError, RegistryError
         As `answering`.
     """
     bundle = read_bundle(folder)
+    require_same_figures(bundle)
     with answering(store) as client:
         try:
             client.get_registered_model(name)
@@ -150,7 +154,7 @@ def _log_model(client: MlflowClient, folder: Path, bundle: Bundle, run_id: str) 
             python_model=_CODE,
             artifacts={_BUNDLE: str(Path(scratch, _BUNDLE))},
             signature=_signature(bundle),
-            input_example=pd.DataFrame([example_loan(bundle)]),
+            input_example=pd.DataFrame(examples_of(bundle).loans).astype(object),
             pip_requirements=[f"{package}=={installed(package)}" for package in _REQUIREMENTS],
             mlflow_model=Model(
                 artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id
@@ -169,7 +173,7 @@ def _signature(bundle: Bundle) -> ModelSignature:
     refuses the whole request for one bad value where the check sets one row aside.
     """
     anything = AnyType()  # type: ignore[no-untyped-call]
-    columns = tape_columns(bundle.model.spec).items()
+    columns = _tape_columns(bundle.model.spec).items()
     return ModelSignature(
         inputs=Schema([ColSpec(anything, name, required=needed) for name, needed in columns]),
         outputs=Schema(
@@ -178,9 +182,20 @@ def _signature(bundle: Bundle) -> ModelSignature:
     )
 
 
+def _tape_columns(spec: FeatureSpec) -> dict[str, bool]:
+    """Columns of a tape in order, and whether scoring needs them.
+
+    Needed are the schema's required fields and the extra fields of the model. The check asks for
+    more under conditions that span fields (an age, an exposure, what a secured loan needs) and
+    tells that row by row.
+    """
+    canonical = {name: not column.nullable for name, column in Tape.columns().items()}
+    return canonical | {extra.name: True for extra in spec.extra_fields}
+
+
 def _scored_example(bundle: Bundle) -> pl.Schema:
     """Columns of a scored row of this model, found by scoring one."""
-    tape = pl.LazyFrame([example_loan(bundle)])
+    tape = pl.LazyFrame(examples_of(bundle).loans[:1])
     checked = check_bare_tape(tape, bundle, "example")
     return checked.complete(score_loans(bundle.model, checked.tape, checked.ledger)).schema
 
@@ -250,13 +265,14 @@ def promote(store: Store, reference: ModelReference) -> RegisteredVersion:
     Raises
     ------
     BundleError
-        When the version cannot be loaded by this code: a champion always can.
+        When the version cannot be loaded by this code, or does not say of its examples what it
+        said when it was trained: a champion always can, and does.
     RegistryError
         When it is champion already.
     StoreError
         As `answering`.
     """
-    load(store, reference)
+    require_same_figures(load(store, reference))
     with answering(store) as client:
         version = _version(client, reference)
         model = client.get_registered_model(version.name)
@@ -284,7 +300,7 @@ def rollback(store: Store, name: str = DEFAULT_NAME, of: int | None = None) -> R
     Raises
     ------
     BundleError
-        When the former champion cannot be loaded by this code.
+        When the former champion cannot be loaded by this code, or says something else than once.
     RegistryError
         When there was none before the present one, or another is champion than `of`.
     StoreError
@@ -301,7 +317,7 @@ def rollback(store: Store, name: str = DEFAULT_NAME, of: int | None = None) -> R
         if not history:
             raise RegistryError(f"{name} has had no champion before version {present}")
     former = ModelReference(name, history[-1], None)
-    load(store, former)
+    require_same_figures(load(store, former))
     with answering(store) as client:
         # Loading takes its time: two that go back at once come to the same champion.
         if _alias(client.get_registered_model(name), CHAMPION) not in (present, former.version):

@@ -69,11 +69,12 @@ def score_loans(
         fraction of EAD); `recovery_rate_06m` ... where the model knows timing;
         `recovery_rate_p10`, `_p50`, `_p90`, `probability_of_nothing` and `expected_shortfall_rate`
         (mean of the worst tenth) where the model knows how sure it is, at its `uncertain_months`;
-        `expected_recovery_amount`; `flags` (features whose value the model has never seen, joined
-        by `;`); `reason` (why a loan has no forecast, else missing). With `explain`: `base_rate`,
-        then `factor_1` (feature), `factor_1_value` (the loan's own), `factor_1_points` ... by size,
-        `other_points`; in full also the same as sentences in English and Chinese (`why_en`,
-        `why_zh`), and `points_<feature>` for all; base and points add up to `recovery_rate`.
+        `expected_recovery_amount`; `flags` (what of the loan is unlike training; see
+        `features.flags`); `reason` (why a loan has no forecast, else missing). With `explain`:
+        `base_rate`, then `factor_1` (feature), `factor_1_value` (the loan's own), `factor_1_points`
+        ... by size, `other_points`; in full also the same as sentences in English and Chinese
+        (`why_en`, `why_zh`), and `points_<feature>` for all; base and points add up to
+        `recovery_rate`.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def _score_block(
         },
         **_spread(model, block, ultimate, curve),
         "expected_recovery_amount": ead * rate,
-        "flags": _flags(block[UNSEEN]),
+        "flags": model.seen.flags(block, block[UNSEEN]),
         "reason": pl.Series([None] * block.height, dtype=pl.String),
     }
     if why is not None:
@@ -138,12 +139,6 @@ def _score_block(
         pl.when(scored).then(withheld).name.keep(),
         reason=pl.when(~scored).then(pl.lit(NOTHING_OUTSTANDING)),
     )
-
-
-def _flags(unseen: pl.Series) -> pl.Series:
-    if not unseen.list.len().sum():
-        return pl.Series([""] * len(unseen), dtype=pl.String)
-    return unseen.list.eval(pl.lit("unseen_") + pl.element()).list.join(";")
 
 
 def _spread(

@@ -24,6 +24,7 @@ from service.routes import health, models, monitoring, packages, recoveries, res
 from service.security import Gatekeeper
 from service.served import ModelInService
 from service.settings import Settings
+from service.shadow import Shadow
 from service.state import Service
 from service.storage import open_database
 from service.worker import Worker
@@ -49,6 +50,7 @@ def start(settings: Settings) -> Service:
     engine = open_database(settings)
     model = ModelInService(settings.model, settings.data_folder / "bundles")
     hashes = KeyedHash(settings.secret())
+    stopping = threading.Event()
     return Service(
         settings=settings,
         engine=engine,
@@ -60,7 +62,16 @@ def start(settings: Settings) -> Service:
         recorder=Recorder(engine),
         hashes=hashes,
         cashes=KnownCashes(settings.store, hashes),
+        shadow=_shadow(settings, stopping),
+        stopping=stopping,
     )
+
+
+def _shadow(settings: Settings, stopping: threading.Event) -> Shadow | None:
+    if not settings.shadow:
+        return None
+    archive = settings.data_folder / "bundles"
+    return Shadow(settings.shadow, archive, settings.champion_seconds, stopping)
 
 
 def make_app(service: Service) -> FastAPI:
@@ -70,6 +81,8 @@ def make_app(service: Service) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         settings, stopping = service.settings, service.stopping
         beside = [lambda: service.model.watch(settings, stopping)]
+        if service.shadow is not None:
+            beside.append(service.shadow.run)
         for _ in range(settings.workers_in_process):
             worker = Worker(settings, service.engine, service.model, service.corrections, stopping)
             beside.append(worker.run)

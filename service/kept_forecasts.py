@@ -19,7 +19,6 @@ from features.age import CUT_OFF
 from features.horizons import HORIZONS_MONTHS, rate_column
 from service.conversion import unpacked
 from service.errors import ConflictError
-from service.identifiers import KeyedHash
 from service.package_folder import PackageFolder
 
 RECOVERIES, PACKAGE = "recoveries", "package"
@@ -42,16 +41,9 @@ _SCORES: Final[dict[str, pl.DataType]] = {
 _PART: Final = 3
 
 
-class _Point(msgspec.Struct, gc=False):
-    horizon_months: int
-    recovery_rate: float | None
-
-
 class _Loan(msgspec.Struct, gc=False):
     loan_id: str | None
-    ead_amount: float | None
     recovery_rate: float | None
-    curve: list[_Point]
 
 
 class _Answer(msgspec.Struct):
@@ -61,40 +53,16 @@ class _Answer(msgspec.Struct):
 _ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
-class _Rates(msgspec.Struct):
-    """Rates of an answer: `loan_id`, `ead`, `recovery_rate` and the curve of each loan."""
-
-    horizons_months: list[int]
-    loans: list[list[Any]]
-
-
-def with_rates(stored: bytes, answer: bytes, hashes: KeyedHash) -> bytes:
-    """Stored loans of an answer, its rates beside them; every answer pays for it.
+def rates_of(scores: pl.DataFrame) -> pl.DataFrame:
+    """What is kept of the forecasts of an answer; loans without one are left out.
 
     Parameters
     ----------
-    stored : bytes
-        As `service.recovery.Answer.stored`.
-    answer : bytes
-        As the caller gets it.
-    hashes : KeyedHash
-        For the identifiers.
+    scores : polars.DataFrame
+        Scored rows; see `models.scoring.score_loans`.
     """
-    loans = [loan for loan in _ANSWER.decode(answer).loans if loan.recovery_rate is not None]
-    rates = _Rates(
-        [point.horizon_months for point in loans[0].curve] if loans else [],
-        [
-            [
-                hashes.of(loan.loan_id),
-                loan.ead_amount,
-                loan.recovery_rate,
-                *(point.recovery_rate for point in loan.curve),
-            ]
-            for loan in loans
-        ],
-    )
-    parts = msgspec.msgpack.decode(stored, type=list[bytes])
-    return msgspec.msgpack.encode([*parts, msgspec.msgpack.encode(rates)])
+    kept = scores[[name for name in _SCORES if name in scores.columns]]
+    return kept.drop_nulls("recovery_rate")
 
 
 def answered_rates(answer: bytes) -> dict[str, float]:
@@ -195,13 +163,14 @@ def _of_answer(row: sa.Row[Any], entry: dict[str, Any]) -> pl.DataFrame:
     try:
         parts = msgspec.msgpack.decode(row.input, type=list[bytes])
         loans = unpacked(parts[0], _FACTS)
-        rates = msgspec.msgpack.decode(parts[_PART], type=_Rates)
+        scores = unpacked(parts[_PART], _SCORES)
     except (msgspec.MsgspecError, IndexError) as error:
         raise ConflictError(f"the loans on record of {row.id} tell no forecasts") from error
     day = entry["parameters"]["cut_off_date"]
     facts = _facts(loans, None if day is None else date.fromisoformat(day))
-    names = [*_OWN, *map(rate_column, rates.horizons_months)]
-    scores = pl.DataFrame(rates.loans, {name: _SCORES[name] for name in names}, orient="row")
+    # A horizon that the model does not tell is no column.
+    told = [name for name in _SCORES if name in _OWN or scores[name].count()]
+    scores = scores[told]
     if scores["loan_id"].equals(facts["loan_id"]):
         # The usual case: every loan has a forecast, in the order they came.
         return scores.hstack(facts.drop("loan_id"))

@@ -24,7 +24,23 @@ MODEL: Final = Gauge("npl_model_in_service", "1 for the model in service.", ["ve
 TAKEN_BACK: Final = Counter(
     "npl_champions_taken_back_total", "Champions whose first scores left their expected range."
 )
-REFUSED: Final = Gauge("npl_model_refused", "1 while the newest model is refused.")
+REFUSED: Final = Gauge(
+    "npl_model_refused",
+    "1 while the newest model is refused, or the registry cannot tell it; the old one answers.",
+    ["kind"],
+)
+
+SHADOW: Final = Counter(
+    "npl_shadow_requests_total", "Requests offered to the challenger in the shadow.", ["outcome"]
+)
+SHADOW_LOANS: Final = Gauge(
+    "npl_shadow_loans", "Loans that champion and challenger were compared on.", ["asset_class"]
+)
+SHADOW_RATE: Final = Gauge(
+    "npl_shadow_mean_rate_difference",
+    "Mean forecast rate of the challenger less the champion's.",
+    ["asset_class"],
+)
 
 
 class RequestContext:

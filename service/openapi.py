@@ -6,6 +6,11 @@ from service.errors import PROBLEM
 from service.package_folder import FORMATS
 from service.schemas import MAX_LOANS
 
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+# A page that runs nothing and asks nobody.
+SAFE_PAGE: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+}
 _SCALAR: Final[dict[str, Any]] = {
     "anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]
 }

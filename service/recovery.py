@@ -22,6 +22,7 @@ from service.conversion import ledger_of, loan_documents, packed, tape_of, unpac
 from service.corrections import correction_document
 from service.errors import UnprocessableError
 from service.identifiers import KeyedHash, personal_headers
+from service.kept_forecasts import rates_of
 from service.schemas import RecoveriesRequest
 
 _FILE: Final = "request"
@@ -41,7 +42,7 @@ class Answer:
     kept_hash : str
         SHA-256 of the answer as it is kept: without faults, identifiers as keyed hashes.
     stored : bytes
-        The checked loans of which a replay makes the kept answer.
+        The checked loans of which a replay makes the kept answer, and its rates.
     scored, set_aside : int
         Loans with a forecast, and without.
     """
@@ -99,7 +100,8 @@ def answer_request(
     )
     for document in documents:
         document["loan_id"] = hashes.of(document["loan_id"])
-    stored = [packed(hashes.hashed(frame)) for frame in (good, cash, unscored)]
+    parts = (good, cash, unscored, rates_of(rows))
+    stored = [packed(hashes.hashed(frame)) for frame in parts]
     return Answer(
         body=body,
         kept_hash=hashlib.sha256(msgspec.json.encode(head | {"loans": documents})).hexdigest(),

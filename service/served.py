@@ -3,23 +3,23 @@
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Literal
 
-import numpy as np
 import polars as pl
 import structlog
 
+from features.sources.result import no_ledger
+from models.backtest_files import file_of_folder
 from models.bundle import CARD, Bundle, read_bundle, write_bundle
-from models.errors import BundleError, ModelsError
-from models.example_loan import example_loan
+from models.errors import BundleError, ModelsError, RegistryError, StoreError
+from models.example_scores import examples_of
 from models.reference import CHAMPION, ModelReference, named_model
-from models.request import check_bare_tape
+from models.request import CheckedInput, check_bare_tape, check_tape_and_ledger
 from models.scoring import score_loans
 from service.clock import now
-from service.conversion import tape_of
+from service.conversion import ledger_of, tape_of
 from service.settings import Settings
 
-_ADDS_UP: Final = 1e-9
 _log = structlog.get_logger("service.served")
 
 
@@ -45,6 +45,28 @@ class Served:
     loaded_at: str
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why what the name means now is not in service; what was there before still answers.
+
+    Attributes
+    ----------
+    source : str
+        Folder or registered version that was to be taken, or the name where it means nothing now.
+    kind : {"model", "registry"}
+        Whether the model was refused, or the registry could not tell it.
+    reason : str
+        What was found.
+    since : str
+        Time, UTC, from which it has been so.
+    """
+
+    source: str
+    kind: Literal["model", "registry"]
+    reason: str
+    since: str
+
+
 class ModelInService:
     """Holds the model in service and exchanges it.
 
@@ -60,7 +82,7 @@ class ModelInService:
         self._name = named_model(name)
         self._archive = archive
         self._exchange = threading.Lock()
-        self._refused: str | None = None
+        self._refused: Refusal | None = None
         self._served = self._load(self._newest())
 
     @property
@@ -74,8 +96,8 @@ class ModelInService:
         return isinstance(self._name, ModelReference) and self._name.alias == CHAMPION
 
     @property
-    def refused(self) -> str | None:
-        """Why the newest model was not taken into service; None where it was."""
+    def refused(self) -> Refusal | None:
+        """Why the newest model is not in service; None where it is."""
         return self._refused
 
     def refresh(self) -> bool:
@@ -87,21 +109,31 @@ class ModelInService:
             Whether the model was exchanged.
         """
         with self._exchange:
-            source = self._served.source
+            source = str(self._name)
             try:
                 source = self._newest()
                 if source == self._served.source:
                     self._refused = None
                     return False
                 fresh = self._load(source)
-            except (ModelsError, OSError) as error:
-                if self._refused != str(error):
-                    _log.error("model refused", source=source, error=str(error))
-                self._refused = str(error)
+            # A model may be broken in any way: whatever it is, the old one stays and it is told.
+            except Exception as error:
+                self._refuse(source, error)
                 return False
             before, self._served, self._refused = self._served, fresh, None
             _log.info("model exchanged", before=before.version, now=fresh.version, source=source)
             return True
+
+    def _refuse(self, source: str, error: Exception) -> None:
+        known = isinstance(error, ModelsError | OSError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        kind: Literal["model", "registry"] = (
+            "registry" if isinstance(error, StoreError | RegistryError) else "model"
+        )
+        before = self._refused
+        if before is None or (before.source, before.reason) != (source, reason):
+            _log.error("model refused", source=source, kind=kind, error=reason)
+            self._refused = Refusal(source, kind, reason, now())
 
     def watch(self, settings: Settings, stopping: threading.Event) -> None:
         """Look for a new model again and again, until told to stop."""
@@ -119,6 +151,32 @@ class ModelInService:
         if version == self._served.version:
             return self._served.bundle
         return read_bundle(self._archive / version)
+
+    def backtest_file(self, version: str, name: str, folder: Path | None) -> bytes | None:
+        """A file of the backtest of a model; None where there is none of that model.
+
+        Parameters
+        ----------
+        version : str
+            Of the bundle.
+        name : str
+            One of `models.backtest_files`.
+        folder : Path, optional
+            Where to look; by default the runs of the registry that the model is from.
+
+        Raises
+        ------
+        ModelsError
+            When the folder or the registry cannot be read.
+        """
+        if folder is not None:
+            return file_of_folder(folder, version, name)
+        if isinstance(self._name, Path):
+            return None
+        from models.mlflow_store import Store  # noqa: PLC0415
+        from models.recorded_backtest import recorded_file  # noqa: PLC0415
+
+        return recorded_file(Store.of_environment(), version, name)
 
     def _newest(self) -> str:
         """What the name means now: the folder with its content, or a numbered version."""
@@ -160,21 +218,28 @@ def _stamp(folder: Path) -> str:
 
 
 def try_out(bundle: Bundle) -> None:
-    """Score the model's own example, and warm what the first request would wait for.
+    """Score the model's own examples by the way of a request; the first request then waits less.
+
+    Every figure must be the one the model gave when it was trained, to the last bit: all together,
+    cash known, and again for one loan alone on a bare tape.
 
     Raises
     ------
     BundleError
-        When a figure is missing, or the reasons do not add up to the rate.
+        As `models.examples.Examples.require_same`.
     """
-    tape = tape_of([example_loan(bundle)], {}, bundle)
-    checked = check_bare_tape(tape, bundle, "example")
-    loans, ledger = checked.tape.collect(), checked.ledger.collect()
-    row = checked.complete(score_loans(bundle.model, loans, ledger)).row(0, named=True)
-    if row["recovery_rate"] is None or not np.isfinite(row["recovery_rate"]):
-        raise BundleError(f"model {bundle.version} gives its example no rate: {row['reason']}")
-    scores = score_loans(bundle.model, loans, ledger, explain=True)
-    row = scores.row(0, named=True)
-    points = scores.select(pl.sum_horizontal("^points_.*$")).item()
-    if abs(row["base_rate"] + points - row["recovery_rate"]) > _ADDS_UP:
-        raise BundleError(f"model {bundle.version}: the reasons of its example do not add up")
+    examples = examples_of(bundle)
+    tape = tape_of(list(examples.loans), {}, bundle)
+    cash = ledger_of(list(examples.ledger)) if examples.ledger else no_ledger()
+    checked = check_tape_and_ledger(tape, cash, bundle)
+    examples.require_same(_explained(checked, bundle), bundle.version)
+    paid = [row["loan_id"] for row in examples.ledger]
+    alone = [loan for loan in examples.loans if loan["loan_id"] not in paid][:1]
+    if alone:
+        bare = check_bare_tape(tape_of(alone, {}, bundle), bundle, "example")
+        examples.require_same(_explained(bare, bundle), bundle.version)
+
+
+def _explained(checked: CheckedInput, bundle: Bundle) -> pl.DataFrame:
+    loans, cash = checked.tape.collect(), checked.ledger.collect()
+    return checked.complete(score_loans(bundle.model, loans, cash, explain=True))

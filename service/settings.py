@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     ----------
     model : str
         Bundle folder, `champion`, or a `models:/` name; see `models.reference`.
+    shadow : str
+        Model that scores answered JSON requests in the shadow, named as `model`; none by default.
+    backtest : Path, optional
+        Folder of `npl backtest --model ... --out`, where `model` is a folder; the report of a
+        registered model is taken from its runs.
     corrections : Path, optional
         Book of `npl corrections`: what is approved in it and in force is applied, and told.
     store : Path, optional
@@ -58,6 +63,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NPL_", extra="ignore", frozen=True)
 
     model: str = "champion"
+    shadow: str = ""
+    backtest: Path | None = None
     corrections: Path | None = None
     store: Path | None = None
     data_folder: Path = Path("service-data")

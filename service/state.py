@@ -14,6 +14,7 @@ from service.monitoring import KnownCashes
 from service.security import Gatekeeper
 from service.served import ModelInService
 from service.settings import Settings
+from service.shadow import Shadow
 
 # Scoring is work for the processor: more threads than cores only wait for one another.
 _SCORERS: Final = 2
@@ -44,6 +45,8 @@ class Service:
         Later cash of valued loans.
     scorers : ThreadPoolExecutor
         Threads that score.
+    shadow : Shadow, optional
+        The challenger; None where none is set.
     stopping : threading.Event
         Set when the service ends.
     threads : list of threading.Thread
@@ -58,6 +61,7 @@ class Service:
     recorder: Recorder
     hashes: KeyedHash
     cashes: KnownCashes
+    shadow: Shadow | None = None
     scorers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_SCORERS, thread_name_prefix="scorer")
     )

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import polars as pl
 
+from models.backtest_files import FOLDER, MODEL
 from training.backtest import Backtest
 from training.backtest_loans import actual_column, forecast_column
 from training.report.changes import key_figures
 from training.report.schema import Report
 from training.tracking import TrackedRun
-
-# Folder of the artifacts that is what `npl backtest --out` wrote.
-FOLDER = "backtest"
 
 
 def record_backtest(run: TrackedRun, found: Backtest, report: Report, folder: Path) -> None:
@@ -32,7 +30,7 @@ def record_backtest(run: TrackedRun, found: Backtest, report: Report, folder: Pa
     folder : Path
         Where report and tables lie.
     """
-    run.tags({"light": str(report.light), "current_model": str(found.provenance["current_model"])})
+    run.tags({"light": str(report.light), MODEL: str(found.provenance[MODEL])})
     run.parameters(
         {
             "judged_at_months": found.headline_months or "ultimate",

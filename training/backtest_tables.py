@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from features.horizons import HORIZONS_MONTHS
+from models.backtest_files import PROVENANCE
 from training.backtest import Backtest, originals
 from training.backtest_loans import actual_column, forecast_column
 
@@ -20,7 +21,6 @@ TABLES: Final = (
     "baselines",
     "reasons",
 )
-PROVENANCE: Final = "provenance.json"
 OWN_FILES: Final = (LONG, PROVENANCE, *(f"{name}.parquet" for name in TABLES))
 
 

@@ -9,6 +9,7 @@ from models.bundle import Bundle, Provenance
 from models.recovery import RecoveryModel
 from training.dataset import training_set
 from training.evaluation import Judged, held_out
+from training.examples import with_typical_examples
 from training.fairness import fairness_rows
 from training.fit import fit_recovery
 from training.holdout import Holdout, hold_out
@@ -90,7 +91,7 @@ def train_night(portfolio: Portfolio, settings: FitSettings, origin: dict[str, A
         caveats=caveats,
         fairness=fairness_rows(loans, judged.forecast, actual),
     )
-    return Trained(bundle, split, Choice(settings, []), [judged])
+    return Trained(with_typical_examples(bundle, portfolio), split, Choice(settings, []), [judged])
 
 
 def _judged(split: Holdout, settings: FitSettings) -> Judged:

@@ -13,6 +13,7 @@ from models.bundle import Bundle, Provenance
 from models.uncertainty import VintageBy
 from training.dataset import training_set
 from training.evaluation import Judged, compare, held_out
+from training.examples import with_typical_examples
 from training.fairness import fairness_rows
 from training.fit import fit_recovery
 from training.holdout import Holdout, hold_out
@@ -100,7 +101,7 @@ def train(
         caveats=caveats,
         fairness=_fairness(split, judged[0]),
     )
-    return Trained(bundle, split, shipped, judged)
+    return Trained(with_typical_examples(bundle, portfolio), split, shipped, judged)
 
 
 def _fairness(split: Holdout, ours: Judged) -> list[dict[str, Any]]:

@@ -19,6 +19,12 @@ TEMPLATE: Final = "package.html"
 LEVELS_SHOWN: Final = 12
 FACTORS_SHOWN: Final = 15
 _SEGMENTS: Final = ("asset_class", "guarantee_type", "region")
+_FLAGS: Final = {
+    "unseen": Label(
+        "value unknown to the model, scored as missing", "模型未见过的取值，按缺失处理"
+    ),
+    "outside": Label("outside the range of training", "超出训练范围"),
+}
 _SPLITS: Final = ("five_category", "written_off", "legal_stage")
 
 
@@ -191,11 +197,11 @@ def _judged(accuracy: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _flag(flag: str, bundle: Bundle) -> Label:
-    name = flag.removeprefix("unseen_")
-    if name == flag or name not in bundle.model.spec.names:
+    kind, _, name = flag.partition("_")
+    if kind == "missing" and name in GROUPS:
+        group = GROUPS[name]
+        return Label(f"{group.en}: nothing known", f"{group.zh}：全部缺失")
+    if kind not in _FLAGS or name not in bundle.model.spec.names:
         return Label(flag, "")
     meaning = _meaning(bundle.model.spec.definition(name))
-    return Label(
-        f"{meaning.en}: value unknown to the model, scored as missing",
-        f"{meaning.zh}：模型未见过的取值，按缺失处理",
-    )
+    return Label(f"{meaning.en}: {_FLAGS[kind].en}", f"{meaning.zh}：{_FLAGS[kind].zh}")

@@ -11,9 +11,8 @@ from service.errors import ConflictError
 from service.kept_forecasts import recorded_valuation
 from service.keys import ApiKey
 from service.monitoring import package_monitoring
-from service.openapi import content, problems
+from service.openapi import SAFE_PAGE, content, problems
 from service.routes.packages import found
-from service.routes.results import SAFE_PAGE
 from service.security import Reader
 from service.state import Service
 

@@ -5,18 +5,19 @@ import hashlib
 import uuid
 
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
 from service.audit import Record
 from service.bodies import read_body
 from service.clock import now
 from service.corrections import correction_document
-from service.kept_forecasts import with_rates
 from service.keys import ApiKey
 from service.middleware import LOANS
 from service.openapi import RECOVERIES_BODY, content, problems
 from service.recovery import SOFTWARE, answer_request
 from service.schemas import decoded
 from service.security import Valuer
+from service.shadow import Shadow
 from service.state import Service
 
 router = APIRouter(tags=["recoveries"])
@@ -46,7 +47,13 @@ async def post_recoveries(request: Request, key: Valuer) -> Response:
     answer = await loop.run_in_executor(
         service.scorers, _answered, service, body, key, request.state.request_id
     )
-    return Response(answer, media_type="application/json")
+    # After the answer has been sent.
+    later = None if service.shadow is None else BackgroundTask(_offer, service.shadow, body, answer)
+    return Response(answer, media_type="application/json", background=later)
+
+
+async def _offer(shadow: Shadow, body: bytes, answer: bytes) -> None:
+    shadow.offer(body, answer)
 
 
 def _answered(service: Service, body: bytes, key: ApiKey, request_id: str) -> bytes:
@@ -82,7 +89,7 @@ def _answered(service: Service, body: bytes, key: ApiKey, request_id: str) -> by
         "loans": answer.scored + answer.set_aside,
     }
     service.recorder.add(
-        Record(valuation_id, entry, with_rates(answer.stored, answer.body, service.hashes)),
+        Record(valuation_id, entry, answer.stored),
         service.settings.request_seconds,
     )
     return answer.body

@@ -21,7 +21,7 @@ from service import queue
 from service.conversion import loan_documents
 from service.errors import ConflictError, GoneError, NotFoundError
 from service.keys import ApiKey
-from service.openapi import content, problems
+from service.openapi import SAFE_PAGE, XLSX, content, problems
 from service.package_folder import PackageFolder
 from service.package_run import PAGE, SCORES, SUMMARY, TAPE
 from service.routes.packages import found
@@ -30,12 +30,8 @@ from service.state import Service
 
 router = APIRouter(tags=["packages"])
 _BLOCK: Final = 2_000
-_XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _PARQUET: Final = "application/vnd.apache.parquet"
 _WAITS: Final = problems(404, 409, 410, 422)
-SAFE_PAGE: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-}
 Format = Literal["json", "csv", "xlsx", "parquet"]
 
 
@@ -59,7 +55,7 @@ def get_summary(request: Request, package_id: str, key: Reader) -> Response:
         200: {
             "description": "One row a loan, in the order they came.",
             "content": {
-                kind: {"schema": {}} for kind in ("application/json", "text/csv", _XLSX, _PARQUET)
+                kind: {"schema": {}} for kind in ("application/json", "text/csv", XLSX, _PARQUET)
             },
         },
         **_WAITS,
@@ -80,7 +76,7 @@ def get_result(
         return _file(_csv(folder), "text/csv; charset=utf-8", f"{row.id}.csv")
     bundle = _bundle(service, folder)
     if format == "xlsx":
-        return _file(_workbook(folder, row, bundle), _XLSX, f"{row.id}.xlsx")
+        return _file(_workbook(folder, row, bundle), XLSX, f"{row.id}.xlsx")
     return StreamingResponse(_json(folder, row, bundle), media_type="application/json")
 
 

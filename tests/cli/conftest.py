@@ -13,6 +13,7 @@ from features.sources.simulated import simulate
 from models.bundle import Bundle, Provenance, write_bundle
 from models.mlflow_store import URI_VARIABLE, Store
 from training.dataset import training_set
+from training.examples import with_typical_examples
 from training.fit import fit_recovery
 from training.settings import FitSettings
 from training.train import data_hash, versions
@@ -67,5 +68,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         settings=settings.as_document(),
     )
     model = fit_recovery(training_set(portfolio), settings)
-    write_bundle(folder / "bundle", Bundle(model, portfolio.meta, provenance, []))
+    bundle = with_typical_examples(Bundle(model, portfolio.meta, provenance, []), portfolio)
+    write_bundle(folder / "bundle", bundle)
     return folder / "portfolio", folder / "bundle"

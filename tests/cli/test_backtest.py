@@ -8,7 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from models.backtest_files import file_of_folder
+from models.bundle import read_bundle
 from models.mlflow_store import Store
+from models.recorded_backtest import recorded_file
 from models.registry import answering
 from tests.cli.conftest import Npl
 from training import settings
@@ -45,6 +48,13 @@ def test_a_backtest_leaves_its_report_and_compares_with_itself(
         (experiment,) = [e for e in client.search_experiments() if e.name == EXPERIMENT]
         (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.tags["kind"] == "backtest"
+    # By the model it judged it is found too, in the run and in the folder.
+    version = read_bundle(bundle).version
+    for name in ("report.html", "report.json", "report.xlsx"):
+        written = (out / name).read_bytes()
+        assert recorded_file(store, version, name) == written
+        assert file_of_folder(out, version, name) == written
+    assert recorded_file(store, "f" * 16, "report.html") is None
     assert run.data.metrics["deviation"] == pytest.approx(ran.document["deviation_rate"])
     moved = npl("backtest", "--compare", out, run.info.run_id, "--json")
     assert moved.code == 0, moved.err

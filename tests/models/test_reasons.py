@@ -10,6 +10,7 @@ from features.portfolio import Portfolio
 from models.reasons import reason_columns, subject
 from models.recovery import Contributions, RecoveryModel
 from models.scoring import score_loans
+from models.trees import FeatureMatrix
 from tests.models.conftest import definition
 
 ENGLISH = re.compile(
@@ -61,7 +62,7 @@ def test_both_languages_say_the_same(scores: pl.DataFrame) -> None:
 def test_a_loan_by_hand() -> None:
     block = pl.DataFrame(
         {
-            "income": [None],
+            "income": pl.Series([None], dtype=pl.Float64),
             "security": pl.Series(["house"], dtype=pl.Enum(["cash", "house", "none"])),
             "grade": [1.0],
         }
@@ -72,6 +73,7 @@ def test_a_loan_by_hand() -> None:
         scores=np.array([[0.00034, -0.0324, 0.1]]),
         base_rate=np.array([0.4]),
         rate_points=np.array([[0.00034, -0.0324, 0.1]]),
+        values=FeatureMatrix.of(block, ["income", "security", "grade"]),
     )
     definitions = (
         definition("income", "number"),
@@ -79,7 +81,7 @@ def test_a_loan_by_hand() -> None:
         definition("grade", "ordered", ("A", "B", "C")),
     )
     spec = type("Spec", (), {"definitions": definitions})
-    found = reason_columns(block, why, np.array([[2, 1, 0]]), spec, "CNY")  # type: ignore[arg-type]
+    found = reason_columns(why, np.array([[2, 1, 0]]), spec, "CNY")  # type: ignore[arg-type]
     # 40.0 + 10.0 - 3.24 + 0.034 = 46.794: the income rounds to nothing and is not told.
     assert found["why_en"].to_list() == [
         "The average loan: 40.0%. Grade: B, raises the expected recovery by 10.0 points."

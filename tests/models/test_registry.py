@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from models.reference import CHALLENGER, CHAMPION, registered
 from models.registered import RegisteredVersion
 from models.request import check_bare_tape
 from models.scoring import score_loans
+from training.examples import with_typical_examples
 from training.tracking import tracked_run
 
 Register = Callable[..., RegisteredVersion]
@@ -31,7 +33,7 @@ def bundle(dated_model: RecoveryModel, simulated: Portfolio) -> Bundle:
     provenance = Provenance(
         data_hash="d" * 64, git_commit="c" * 40, versions={}, known_on="2024-12-31", settings={}
     )
-    return Bundle(dated_model, simulated.meta, provenance, [])
+    return with_typical_examples(Bundle(dated_model, simulated.meta, provenance, []), simulated)
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def register(store: Store, bundle: Bundle, simulated: Portfolio, tmp_path: Path)
     def make(data_hash: str = "d" * 64) -> RegisteredVersion:
         provenance = bundle.provenance.model_copy(update={"data_hash": data_hash})
         folder = tmp_path / f"bundle-{data_hash[:4]}"
-        write_bundle(folder, Bundle(bundle.model, bundle.portfolio, provenance, []))
+        write_bundle(folder, replace(bundle, provenance=provenance))
         with tracked_run("train", simulated, store=store) as run:
             run.parameters({"seed": 7})
             run.metrics({"r2": 0.5})
@@ -124,6 +126,26 @@ def test_an_altered_version_is_neither_loaded_nor_promoted(
     assert _aliases(store)[CHAMPION] == 1
 
 
+def test_a_version_that_says_something_else_is_neither_registered_nor_promoted(
+    store: Store, register: Register, bundle: Bundle, simulated: Portfolio, tmp_path: Path
+) -> None:
+    register("a" * 64)
+    register("b" * 64)
+    other = replace(bundle, model=replace(bundle.model, level=bundle.model.level + 1))
+    write_bundle(tmp_path / "other", other)
+    with (
+        pytest.raises(BundleError, match="of example ex-1 was"),
+        tracked_run("train", simulated, store=store) as run,
+    ):
+        registry.register(store, tmp_path / "other", run.run_id)
+    (kept,) = (p.parent for p in (tmp_path / "mlruns").rglob("bundle/manifest.json")
+               if "b" * 64 in p.read_text())  # fmt: skip
+    write_bundle(kept, other)
+    with pytest.raises(BundleError, match="of example ex-1 was"):
+        registry.promote(store, registered("2"))
+    assert _aliases(store)[CHAMPION] == 1
+
+
 def test_the_mlflow_model_gives_the_same_numbers_without_pickle(
     store: Store, register: Register, simulated: Portfolio, bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -168,7 +190,7 @@ def test_mixed_columns_are_read_value_by_value(
 
 
 def test_the_signature_names_the_tape_and_the_example_can_be_scored(
-    store: Store, register: Register, simulated: Portfolio, tmp_path: Path
+    store: Store, register: Register, simulated: Portfolio, bundle: Bundle, tmp_path: Path
 ) -> None:
     register()
     (folder,) = (path.parent for path in (tmp_path / "mlruns").rglob("MLmodel"))
@@ -181,4 +203,10 @@ def test_the_signature_names_the_tape_and_the_example_can_be_scored(
     scored = model.predict(model.input_example)
     assert list(scored.columns) == signature.outputs.input_names()
     assert scored["reason"].isna().all()
-    assert 0 < scored["recovery_rate"][0] < 1
+    assert bundle.examples is not None
+    # A bare tape knows no cash.
+    paid = {row["loan_id"] for row in bundle.examples.ledger}
+    told = [row for row in scored.to_dict(orient="records") if row["loan_id"] not in paid]
+    assert len(told) == len(bundle.examples.loans) - 1
+    for row, figures in zip(told, bundle.examples.figures, strict=False):
+        assert row["recovery_rate"] == figures["recovery_rate"]

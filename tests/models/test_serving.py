@@ -20,6 +20,7 @@ from models.bundle import Bundle, Provenance, write_bundle
 from models.mlflow_store import Store
 from models.recovery import RecoveryModel
 from models.scoring import score_loans
+from training.examples import with_typical_examples
 from training.tracking import tracked_run
 
 STARTS_WITHIN_SECONDS = 120
@@ -53,7 +54,8 @@ def test_a_served_version_answers_with_the_scores(
     provenance = Provenance(
         data_hash="d" * 64, git_commit=None, versions={}, known_on="2024-12-31", settings={}
     )
-    write_bundle(tmp_path / "b", Bundle(dated_model, simulated.meta, provenance, []))
+    bare = Bundle(dated_model, simulated.meta, provenance, [])
+    write_bundle(tmp_path / "b", with_typical_examples(bare, simulated))
     with tracked_run("train", simulated, store=store) as run:
         registry.register(store, tmp_path / "b", run.run_id)
     tape = simulated.tape.head(100).collect()

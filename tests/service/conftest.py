@@ -19,6 +19,7 @@ from service.app import make_app, start
 from service.keys import create_key
 from service.settings import Settings
 from service.state import Service
+from training.examples import with_typical_examples
 
 PARQUET = "application/vnd.apache.parquet"
 CSV = "text/csv"
@@ -34,7 +35,8 @@ def bundle_folder(
     provenance = Provenance(
         data_hash="0" * 64, git_commit=None, versions={}, known_on="2025-01-01", settings={}
     )
-    write_bundle(folder, Bundle(dated_model, simulated.meta, provenance, []))
+    bare = Bundle(dated_model, simulated.meta, provenance, [])
+    write_bundle(folder, with_typical_examples(bare, simulated))
     return folder
 
 

@@ -33,7 +33,9 @@ PROTECTED = (
     ("POST", "/v1/valuations/a/replay"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/a/card"),
+    ("GET", "/v1/models/shadow"),
     ("GET", "/v1/models/a/accuracy"),
+    ("GET", "/v1/models/a/backtest"),
     ("GET", "/metrics"),
 )
 

@@ -107,6 +107,19 @@ def test_an_unseen_region_is_flagged(client: httpx.Client, tape: pl.DataFrame) -
     assert found["recovery_rate"] is not None
 
 
+def test_what_is_unlike_training_is_flagged(client: httpx.Client, tape: pl.DataFrame) -> None:
+    loan = loans_of(tape[:1])[0] | {"interest_rate": 99.0}
+    bare = {
+        name: value
+        for name, value in loan.items()
+        if name not in {"legal_stage", "lawsuit_date", "limitation_expiry", "seizure_rank"}
+    }
+    found = client.post(URL, json={"loans": [loan, bare | {"loan_id": "bare"}]}).json()["loans"]
+    assert "outside_interest_rate" in found[0]["flags"]
+    assert "missing_legal" not in found[0]["flags"]
+    assert "missing_legal" in found[1]["flags"]
+
+
 def test_defaults_fill_what_loans_leave_out(client: httpx.Client, tape: pl.DataFrame) -> None:
     loan = loans_of(tape[:1])[0]
     common = {name: loan.pop(name) for name in ("currency", "snapshot_date", "source_system")}

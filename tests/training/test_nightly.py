@@ -26,6 +26,7 @@ from training.approval import roll_back, settle
 from training.dataset import training_set
 from training.decision_log import add_decision, read_decisions
 from training.errors import TrainingError
+from training.examples import with_typical_examples
 from training.fit import fit_recovery
 from training.night import DECISIONS, LOCK_FILE
 from training.night_journal import NightJournal
@@ -88,7 +89,8 @@ def founded(
         settings=settings.as_document() | {"evidence": [], "vintage_by": "cut_off_date"},
     )
     model = fit_recovery(training_set(portfolio), settings)
-    write_bundle(folder / "bundle", Bundle(model, portfolio.meta, provenance, []))
+    bundle = with_typical_examples(Bundle(model, portfolio.meta, provenance, []), portfolio)
+    write_bundle(folder / "bundle", bundle)
     with tracked_run("train", portfolio, store=mlflow) as run:
         registry.register(mlflow, folder / "bundle", run.run_id)
     return folder

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import polars as pl
 
+from models.backtest_files import DOCUMENT
 from training.backtest import originals
 from training.comparison import Gain, paired_gains
 from training.errors import TrainingError
 from training.report.changes import key_figures
 from training.report.schema import Report, read_report
 from training.report.subject import horizon_column
-from training.report.writing import DOCUMENT
 
 FORECASTS: Final = "forecasts.parquet"
 # Pairs that a thousand bootstrap samples are drawn of; more tell the same.

@@ -6,15 +6,13 @@ from typing import Any, Final
 
 import polars as pl
 
+from models.backtest_files import DOCUMENT, PAGE, WORKBOOK
 from training.report.page import render_page
 from training.report.part import Part
 from training.report.schema import Report
 from training.report.words import Language
 from training.report.workbook import write_workbook
 
-PAGE: Final = "report.html"
-DOCUMENT: Final = "report.json"
-WORKBOOK: Final = "report.xlsx"
 TABLES: Final = "report_tables"
 OWN_FILES: Final = (PAGE, DOCUMENT, WORKBOOK, TABLES)
 

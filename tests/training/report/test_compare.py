@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from models.backtest_files import DOCUMENT
 from training.backtest import Backtest
 from training.errors import TrainingError
 from training.report.build import build_report
 from training.report.compare import compare_runs
-from training.report.writing import DOCUMENT
 
 Made = Callable[..., Backtest]
 
