@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from features import age
-from features.exposure import EAD
+from features.frames import AnyFrame, collected
 from features.horizons import rate_column
 from features.ledger import Ledger
 from features.pipeline import prepare_tape
@@ -18,12 +18,21 @@ from models import package_tables as tables
 from models.errors import ScoringError
 from models.package_claim import Announcement, Basis, announcement_of, recovery_bases, total
 from models.package_distribution import PackageForecast, package_interval
+from models.package_tables import POINTS
 from models.recovery import RecoveryModel
 
 _AGES: Final = ("days_past_due", "months_since_default")
 LARGEST_LOANS: Final = 10
 # Rows that passed the check; those it set aside have nothing but their id and reason.
-_PASSED: Final = pl.when(pl.col("reason").is_null() | pl.col("flags").is_not_null())
+_PASSED: Final = pl.col("reason").is_null() | pl.col("flags").is_not_null()
+# Columns of the scores that hold what is said of a loan, not figures of it.
+_TEXTS: Final = ("factor_", "why_")
+_CORRECTION: Final = "points_correction"
+# Columns that a valuation reads of a prepared tape, beside the loan's id.
+_FACTS: Final = (
+    "borrower_id", "asset_class", "guarantee_type", "five_category", "written_off", "legal_stage",
+    "principal_outstanding", "origination_date", age.CUT_OFF, "claim_amount", "region", *_AGES,
+)  # fmt: skip
 # Totals tie when they differ by less than half a cent.
 _HALF_A_CENT: Final = 0.005
 # Base and factors, before they are rounded, relative to all that they move.
@@ -128,8 +137,8 @@ class PackageValuation:
 
 
 def value_package(
-    scores: pl.DataFrame,
-    tape: pl.DataFrame,
+    scores: AnyFrame,
+    tape: AnyFrame,
     model: RecoveryModel,
     meta: PortfolioMeta,
     cut_off_date: date | None = None,
@@ -138,10 +147,11 @@ def value_package(
 
     Parameters
     ----------
-    scores : polars.DataFrame
+    scores : polars.LazyFrame or polars.DataFrame
         From `models.scoring.score_loans`, explained where factors are wanted, with the rows that
-        a check set aside (`models.unscored.with_unscored`) where there are any.
-    tape : polars.DataFrame
+        a check set aside (`models.unscored.with_unscored`) where there are any. Of a plan, texts
+        and points are never all in memory.
+    tape : polars.LazyFrame or polars.DataFrame
         The checked rows that were scored; one a loan.
     model : RecoveryModel
         The model that scored them.
@@ -155,24 +165,28 @@ def value_package(
     ScoringError
         When scores and tape are not of the same loans: a package is valued whole or not at all.
     """
-    _refuse_lost_loans(scores, tape)
+    names = scores.collect_schema().names()
+    figures = _in_memory(scores.select(n for n in names if n not in _left_in_file(names)))
+    whose = _in_memory(tape.select("loan_id", "borrower_id", "package_id"))
+    _refuse_lost_loans(figures, whose)
     facts = _loan_facts(tape, meta, cut_off_date)
     # A row that a check set aside may bear the id of a good one: it gets none of its facts.
-    loans = scores.join(
+    loans = figures.join(
         facts,
-        left_on=_PASSED.then("loan_id"),
+        left_on=pl.when(_PASSED).then("loan_id"),
         right_on="loan_id",
         how="left",
         maintain_order="left",
     )
     scored = loans.filter(pl.col("reason").is_null())
-    present = frozenset(tape.columns)
+    present = frozenset(tape.collect_schema().names())
     dimensions, left_out = tables.dimensions_of(present)
-    explained = "base_rate" in scores.columns
+    explained = "base_rate" in names
     dated = bool(model.horizons_months)
     expected = total(scored, "expected_recovery_amount")
     correction = round(_correction(scored), 2)
-    factors = tables.factor_table(scored, model.spec if explained else None)
+    moved = _scored_points(scores) if explained else scored
+    factors = tables.factor_table(moved, model.spec if explained else None)
     base_amount = None
     if explained:
         base_amount = float((scored["base_rate"] * scored["ead"]).sum())
@@ -185,12 +199,12 @@ def value_package(
     ).row(0)
     return PackageValuation(
         meta=meta,
-        package_ids=tuple(tape["package_id"].unique().sort()),
+        package_ids=tuple(whose["package_id"].unique().sort()),
         cut_off_dates=dates,
         loans=loans.height,
         scored_loans=scored.height,
         unscored_loans=loans.height - scored.height,
-        borrowers=tape["borrower_id"].n_unique(),
+        borrowers=whose["borrower_id"].n_unique(),
         expected_recovery_amount=expected,
         bases=recovery_bases(loans, scored, present),
         announcement=announcement_of(loans),
@@ -205,7 +219,7 @@ def value_package(
         groups=tables.group_table(factors),
         flags=tables.flag_table(scored),
         distribution=tables.distribution_table(scored),
-        largest=tables.largest_loans(scored, scores.columns, present, LARGEST_LOANS),
+        largest=_largest(scores, scored, present),
         left_out=(
             *left_out,
             *_told_correction(scored),
@@ -214,12 +228,38 @@ def value_package(
     )
 
 
+def _left_in_file(names: list[str]) -> set[str]:
+    """Columns of the scores that are large, and read for a few loans or one after the other."""
+    return {n for n in names if n.startswith((POINTS, *_TEXTS))} - {_CORRECTION}
+
+
+def _in_memory(frame: AnyFrame) -> pl.DataFrame:
+    # In one piece: a sum over pieces is rounded otherwise.
+    return collected(frame).rechunk()
+
+
+def _scored_points(scores: AnyFrame) -> pl.DataFrame:
+    scored = scores.filter(pl.col("reason").is_null())
+    return _in_memory(scored.select("ead", f"^{POINTS}.*$"))
+
+
+def _largest(scores: AnyFrame, scored: pl.DataFrame, present: frozenset[str]) -> pl.DataFrame:
+    """The largest loans, with the texts that are read for them alone."""
+    names = [n for n in scores.collect_schema().names() if not n.startswith(POINTS)]
+    facts = [n for n in tables.LOAN_FACTS if tables.DIMENSIONS.get(n, n) in present]
+    few = scored.sort(["ead", "loan_id"], descending=[True, False]).head(LARGEST_LOANS)
+    theirs = scores.filter(_PASSED & pl.col("loan_id").is_in(few["loan_id"].implode()))
+    told = collected(theirs.select("loan_id", *(n for n in names if n.startswith(_TEXTS))))
+    joined = few.join(told, on="loan_id", how="left", maintain_order="left")
+    return joined.select(*names, *facts)
+
+
 def _refuse_lost_loans(scores: pl.DataFrame, tape: pl.DataFrame) -> None:
     if scores.is_empty() or tape.is_empty():
         raise ScoringError(
             "the package has no loans that passed the check; there is nothing to value"
         )
-    scored = scores.select(_PASSED.then("loan_id").drop_nulls())["loan_id"]
+    scored = scores.select(pl.when(_PASSED).then("loan_id").drop_nulls())["loan_id"]
     faults: dict[str, Callable[[], pl.Series]] = {
         "stand twice on the tape": lambda: tape["loan_id"].filter(tape["loan_id"].is_duplicated()),
         "are scored twice": lambda: scored.filter(scored.is_duplicated()),
@@ -250,19 +290,17 @@ def _refuse_other_factors(base_amount: float, factors: pl.DataFrame, expected: f
         )
 
 
-def _loan_facts(tape: pl.DataFrame, meta: PortfolioMeta, cut_off_date: date | None) -> pl.DataFrame:
+def _loan_facts(tape: AnyFrame, meta: PortfolioMeta, cut_off_date: date | None) -> pl.DataFrame:
     """Tape with its cut-off, claim, ages and region by the features' own definitions."""
     no_cash = pl.LazyFrame(schema={n: c.dtype for n, c in Ledger.columns().items()})
     ages = {f.name: f.expression for f in age.FEATURES if f.name in _AGES}
     prepared = prepare_tape(tape.lazy(), no_cash, meta.recovery_basis, (), cut_off_date)
-    return (
+    return _in_memory(
         prepared.with_columns(
             claim_amount=pl.col("principal_outstanding") + pl.col("interest_outstanding"),
             region=region_expression("borrower_adcode"),
             **ages,
-        )
-        .drop(EAD)
-        .collect()
+        ).select("loan_id", *_FACTS)
     )
 
 
@@ -285,9 +323,9 @@ def _spread(scored: pl.DataFrame, model: RecoveryModel) -> PackageForecast | Non
 
 
 def _correction(scored: pl.DataFrame) -> float:
-    if "points_correction" not in scored.columns:
+    if _CORRECTION not in scored.columns:
         return 0.0
-    return float((scored["points_correction"] * scored["ead"]).sum())
+    return float((scored[_CORRECTION] * scored["ead"]).sum())
 
 
 def _told_correction(scored: pl.DataFrame) -> list[str]:

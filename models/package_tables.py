@@ -249,14 +249,3 @@ def distribution_table(scored: pl.DataFrame) -> pl.DataFrame:
             ead_amount=pl.col("ead_amount").fill_null(0.0),
         )
     )
-
-
-def largest_loans(
-    scored: pl.DataFrame, score_columns: list[str], present: frozenset[str], count: int
-) -> pl.DataFrame:
-    """Return the scored loans with the most exposure, without the points of every feature."""
-    facts = [n for n in LOAN_FACTS if DIMENSIONS.get(n, n) in present]
-    kept = [name for name in score_columns if not name.startswith(POINTS)]
-    return (
-        scored.sort(["ead", "loan_id"], descending=[True, False]).head(count).select(*kept, *facts)
-    )

@@ -3,6 +3,7 @@
 The command line, the registered MLflow model and the service all check here.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -17,7 +18,7 @@ from features.rules import Expected
 from features.sources.result import no_ledger
 from models.bundle import Bundle
 from models.errors import ScoringError
-from models.unscored import with_unscored
+from models.unscored import blocks_with_unscored, unscored_rows, with_unscored
 
 # No description says until when cash was watched: the schema's own last day.
 _WATCHED_UNTIL: Final = date(2100, 12, 31)
@@ -55,6 +56,11 @@ class CheckedInput:
     def complete(self, scores: pl.DataFrame) -> pl.DataFrame:
         """Scores of the good rows with those set aside put back at their place."""
         return with_unscored(scores, self.set_aside, self.faults, self.file, self.row_numbers)
+
+    def complete_blocks(self, blocks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """The rows of `complete`, of scores that come in blocks."""
+        unscored = unscored_rows(self.set_aside, self.faults, self.file, self.row_numbers)
+        return blocks_with_unscored(blocks, unscored)
 
 
 def check_bare_tape(

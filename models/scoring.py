@@ -3,7 +3,7 @@
 The command line, the service and the backtest all score here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Final, Literal
 
@@ -81,19 +81,51 @@ def score_loans(
     features.errors.SpecError
         When the tape lacks an extra field of the model.
     """
+    blocks = score_blocks(
+        model,
+        tape,
+        ledger,
+        explain=explain,
+        cut_off_date=cut_off_date,
+        progress=progress,
+        corrections=corrections,
+    )
+    first, *others = blocks
+    return pl.concat([first, *others]) if others else first
+
+
+def score_blocks(
+    model: RecoveryModel,
+    tape: Frame,
+    ledger: Frame,
+    *,
+    explain: Explain = False,
+    cut_off_date: date | None = None,
+    progress: Progress | None = None,
+    corrections: CorrectionsInForce | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Forecast of every loan of a checked tape, so many loans at a time.
+
+    Parameters and errors are those of `score_loans`.
+
+    Yields
+    ------
+    polars.DataFrame
+        The next `BLOCK_LOANS` rows of what `score_loans` gives; one empty block of an empty tape.
+    """
     frame = collected(build_scoring_frame(tape, ledger, model.spec, cut_off_date))
     currency = _currency(tape) if explain is True else ""
-    blocks = []
+    chosen = None
+    if corrections is not None:
+        segments = segment_frame(tape.lazy(), ledger.lazy(), model.spec.basis, cut_off_date)
+        chosen = corrections.by_loan(segments)
     for start in range(0, max(frame.height, 1), BLOCK_LOANS):
-        block = frame.slice(start, BLOCK_LOANS)
-        blocks.append(_score_block(model, block, explain, currency))
+        scores = _score_block(model, frame.slice(start, BLOCK_LOANS), explain, currency)
+        if chosen is not None:
+            scores = correct_scores(scores, chosen.slice(start, BLOCK_LOANS))
         if progress is not None:
             progress(min(start + BLOCK_LOANS, frame.height), frame.height)
-    scores = pl.concat(blocks) if len(blocks) > 1 else blocks[0]
-    if corrections is None:
-        return scores
-    segments = segment_frame(tape.lazy(), ledger.lazy(), model.spec.basis, cut_off_date)
-    return correct_scores(scores, corrections.by_loan(segments))
+        yield scores
 
 
 def _currency(tape: Frame) -> str:

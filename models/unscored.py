@@ -1,5 +1,6 @@
 """Rows that a check set aside, put back into the scores at their place and with their reason."""
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import polars as pl
@@ -41,6 +42,46 @@ def with_unscored(
         One row a row of the tape. Rows set aside have only `loan_id` and `reason`.
     """
     return put_back(scores, unscored_rows(set_aside, faults, file, row_numbers))
+
+
+def blocks_with_unscored(
+    blocks: Iterable[pl.DataFrame], unscored: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """Scores that come in blocks, each with the unscored rows that stand before its last one.
+
+    Parameters
+    ----------
+    blocks : iterable of polars.DataFrame
+        From `models.scoring.score_blocks`.
+    unscored : polars.DataFrame
+        From `unscored_rows`.
+
+    Yields
+    ------
+    polars.DataFrame
+        The rows of `put_back` on the whole, in its order.
+    """
+    rows = unscored["row"].sort()
+    good = passed = 0
+    # The last block also takes what stands after its last row.
+    for scores, last in _marked_last(blocks):
+        good += scores.height
+        before = passed
+        # The row of a good loan counts the unscored ones before it.
+        while passed < len(rows) and (last or rows[passed] <= good + passed):
+            passed += 1
+        here = unscored.filter(pl.col("row").is_in(rows[before:passed].implode()))
+        start = good - scores.height + before
+        yield put_back(scores, here.with_columns(pl.col("row") - start))
+
+
+def _marked_last(blocks: Iterable[pl.DataFrame]) -> Iterator[tuple[pl.DataFrame, bool]]:
+    remaining = iter(blocks)
+    held = next(remaining, None)
+    while held is not None:
+        following = next(remaining, None)
+        yield held, following is None
+        held = following
 
 
 def unscored_rows(

@@ -1,7 +1,9 @@
 """The application: its parts put together, its errors told as problems."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from service.corrections import CorrectionsInService
 from service.errors import PROBLEM, ServiceError, encoded, problem
 from service.first_scores import FirstScores
 from service.identifiers import KeyedHash
+from service.incoming import Incoming, UnsettledError
 from service.middleware import RequestContext
 from service.monitoring import KnownCashes
 from service.routes import health, models, monitoring, packages, recoveries, results, valuations
@@ -30,6 +33,9 @@ from service.storage import open_database
 from service.worker import Worker
 
 _log = structlog.get_logger("service.app")
+_AGAIN_SECONDS: Final = "5"
+# Many may wait for a database that is gone; what else needs a thread must not wait with them.
+_WAITING_THREADS: Final = 64
 _DESCRIPTION: Final = """Recovery forecasts of non-performing loans (不良贷款回收率预测).
 
 Value analysis support (价值分析), not an appraisal (价值评估). Rates are fractions, amounts in the
@@ -62,6 +68,7 @@ def start(settings: Settings) -> Service:
         recorder=Recorder(engine),
         hashes=hashes,
         cashes=KnownCashes(settings.store, hashes),
+        incoming=Incoming.opened(settings.data_folder),
         shadow=_shadow(settings, stopping),
         stopping=stopping,
     )
@@ -80,6 +87,8 @@ def make_app(service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         settings, stopping = service.settings, service.stopping
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_WAITING_THREADS, "waiting"))
         beside = [lambda: service.model.watch(settings, stopping)]
         if service.shadow is not None:
             beside.append(service.shadow.run)
@@ -118,6 +127,8 @@ def _add_handlers(app: FastAPI) -> None:
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         if status == 429:
             headers["Retry-After"] = str(max(1, round(more["retry_after_seconds"])))
+        if status == 503:
+            headers["Retry-After"] = _AGAIN_SECONDS
         return Response(encoded(document), status, headers, PROBLEM)
 
     async def ours(request: Request, error: Exception) -> Response:
@@ -157,6 +168,7 @@ def _add_handlers(app: FastAPI) -> None:
         (BundleError, model),
         (ModelsError, model),
         (sa.exc.SQLAlchemyError, database),
+        (UnsettledError, database),
         (TimeoutError, database),
         (HTTPException, framework),
         (RequestValidationError, parameters),

@@ -149,19 +149,18 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
-    def add(self, record: Record, timeout_seconds: float) -> None:
-        """Put a valuation on record, and return when it is.
+    def add(self, record: Record) -> Future[None]:
+        """Put a valuation on record.
 
-        Raises
-        ------
-        sqlalchemy.exc.SQLAlchemyError
-            When the database refuses it or cannot be reached.
-        TimeoutError
-            When it has not answered in time.
+        Returns
+        -------
+        concurrent.futures.Future
+            Done when it is on record; raises SQLAlchemyError when the database refuses it or does
+            not answer. Not to be cancelled.
         """
         done: Future[None] = Future()
         self._waiting.put((record, done))
-        done.result(timeout_seconds)
+        return done
 
     def close(self) -> None:
         """Put on record what waits, then end."""
@@ -182,6 +181,15 @@ class Recorder:
                 batch.append(following)
             self._write(batch)
 
+    def _refuse_waiting(self, error: Exception) -> None:
+        """Tell those behind a batch that the database is gone; they would wait as long again."""
+        for _ in range(self._waiting.qsize()):
+            entry = self._waiting.get_nowait()
+            if entry is None:
+                self._waiting.put(None)
+            else:
+                entry[1].set_exception(error)
+
     def _write(self, batch: list[tuple[Record, Future[None]]]) -> None:
         try:
             with self._engine.begin() as connection:
@@ -190,6 +198,8 @@ class Recorder:
         except Exception as error:
             for _, done in batch:
                 done.set_exception(error)
+            if isinstance(error, sa.exc.OperationalError | sa.exc.TimeoutError):
+                self._refuse_waiting(error)
         else:
             for _, done in batch:
                 done.set_result(None)

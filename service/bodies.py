@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,8 @@ from starlette.requests import ClientDisconnect
 from service.errors import MalformedError, SlowError, TooLargeError
 
 _MIB: Final = 1 << 20
+# Bytes a second: a client that sends a byte now and then holds a connection and a file for ever.
+_LEAST_PACE: Final = 4_096
 
 
 async def read_body(request: Request, limit_bytes: int, seconds: float) -> bytes:
@@ -49,7 +52,8 @@ async def save_body(request: Request, path: Path, limit_bytes: int, seconds: flo
     limit_bytes : int
         Its largest size.
     seconds : float
-        Longest time between two pieces of it.
+        Longest time between two pieces of it; after this time it must also have come at
+        `_LEAST_PACE`.
 
     Returns
     -------
@@ -63,7 +67,7 @@ async def save_body(request: Request, path: Path, limit_bytes: int, seconds: flo
     """
     refuse_announced(request, limit_bytes)
     digest, size = hashlib.sha256(), 0
-    pieces = request.stream()
+    pieces, started = request.stream(), time.monotonic()
     with path.open("wb") as file:
         while True:
             try:
@@ -78,6 +82,12 @@ async def save_body(request: Request, path: Path, limit_bytes: int, seconds: flo
             size += len(chunk)
             if size > limit_bytes:
                 raise _too_large(limit_bytes)
+            elapsed = time.monotonic() - started
+            if elapsed > seconds and size < elapsed * _LEAST_PACE:
+                raise SlowError(
+                    f"the body arrives at {size / elapsed:,.0f} bytes a second, at least"
+                    f" {_LEAST_PACE:,} are waited for"
+                )
             digest.update(chunk)
             await asyncio.to_thread(file.write, chunk)
     if not size:

@@ -26,7 +26,7 @@ from models.scoring import score_loans
 from service import audit
 from service.errors import ConflictError
 from service.kept_forecasts import KINDS, PACKAGE, answered_rates, recorded_valuation
-from service.package_folder import PackageFolder
+from service.package_folder import LEDGER, TAPE, PackageFolder
 from service.recovery import replayed
 from service.served import ModelInService
 from service.storage import CHAIN, VALUATIONS
@@ -282,12 +282,12 @@ def _rates_by(bundle: Bundle, row: sa.Row[Any], data_folder: Path) -> dict[str, 
     parameters = entry["parameters"]
     if entry["kind"] != PACKAGE:
         return answered_rates(replayed(row.input, parameters, bundle, None, row.id))
-    tape, ledger = PackageFolder.kept(data_folder, row.id)
+    kept = PackageFolder(data_folder, entry["package_id"]).kept(entry["attempt"])
     day = parameters["cut_off_date"]
     scores = score_loans(
         bundle.model,
-        pl.scan_parquet(tape),
-        pl.scan_parquet(ledger),
+        pl.scan_parquet(kept / TAPE),
+        pl.scan_parquet(kept / LEDGER),
         cut_off_date=None if day is None else date.fromisoformat(day),
     )
     told = scores.drop_nulls("recovery_rate").select("loan_id", "recovery_rate")

@@ -6,6 +6,7 @@ JSON leaves its rates beside the loans that a replay reads. Identifiers are keye
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 import sqlalchemy as sa
+from polars import selectors as cs
 
 from features.age import CUT_OFF
+from features.frames import Frame, collected
 from features.horizons import HORIZONS_MONTHS, rate_column
+from service.blocks import BLOCK_ROWS
 from service.conversion import unpacked
 from service.errors import ConflictError
-from service.package_folder import PackageFolder
+from service.package_folder import FORECASTS, PackageFolder
 
 RECOVERIES, PACKAGE = "recoveries", "package"
 KINDS: Final = (RECOVERIES, PACKAGE)
@@ -74,28 +78,35 @@ def answered_rates(answer: bytes) -> dict[str, float]:
     }
 
 
-def write_forecasts(
-    path: Path, scores: pl.DataFrame, tape: pl.DataFrame, cut_off_date: date | None
-) -> None:
-    """Keep the forecasts of a package.
+def forecasts_of(
+    scores: pl.LazyFrame, tape: pl.LazyFrame, cut_off_date: date | None
+) -> Iterator[pl.DataFrame]:
+    """What is kept of the forecasts of a package, block after block.
 
     Parameters
     ----------
-    path : Path
-        From `PackageFolder.forecasts`.
-    scores, tape : polars.DataFrame
-        Scored and checked loans in the same order, identifiers as keyed hashes.
+    scores : polars.LazyFrame
+        Scored rows, those that were set aside among them.
+    tape : polars.LazyFrame
+        The rows that were not set aside, in the same order.
     cut_off_date : date, optional
         Day all were valued at; by default each at its own.
     """
-    rates = scores.select(name for name in _SCORES if name in scores.columns)
+    # Only rows that were looked at bear flags, if empty ones.
+    rates = scores.filter(pl.col("flags").is_not_null()).select(
+        cs.by_name(*_SCORES, require_all=False)
+    )
     facts = _facts(tape, cut_off_date).drop("loan_id")
-    rates.hstack(facts).drop_nulls("recovery_rate").write_parquet(path)
+    loans = int(tape.select(pl.len()).collect().item())
+    for start in range(0, max(loans, 1), BLOCK_ROWS):
+        parts = [collected(plan.slice(start, BLOCK_ROWS)) for plan in (rates, facts)]
+        yield pl.concat(parts, how="horizontal").drop_nulls("recovery_rate")
 
 
-def _facts(tape: pl.DataFrame, cut_off_date: date | None) -> pl.DataFrame:
+def _facts(tape: Frame, cut_off_date: date | None) -> Frame:
+    found = tape.collect_schema()
     held = tape.select(
-        pl.col(name).cast(dtype) if name in tape.columns else pl.lit(None, dtype=dtype).alias(name)
+        pl.col(name).cast(dtype) if name in found else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in _FACTS.items()
     )
     cut_off = pl.col("snapshot_date") if cut_off_date is None else pl.lit(cut_off_date)
@@ -140,20 +151,21 @@ def recorded_valuation(row: sa.Row[Any], data_folder: Path) -> RecordedValuation
     entry = json.loads(row.entry)
     kind = entry.get("kind")
     if kind == PACKAGE:
-        return RecordedValuation(row.id, entry, _of_package(row.id, entry, data_folder))
+        return RecordedValuation(row.id, entry, _of_package(entry, data_folder))
     if kind == RECOVERIES:
         return RecordedValuation(row.id, entry, _of_answer(row, entry))
     return None
 
 
-def _of_package(valuation_id: str, entry: dict[str, Any], data_folder: Path) -> pl.DataFrame:
-    path = PackageFolder.forecasts(data_folder, valuation_id)
+def _of_package(entry: dict[str, Any], data_folder: Path) -> pl.DataFrame:
+    package = entry["package_id"]
+    path = PackageFolder(data_folder, package).kept(entry["attempt"]) / FORECASTS
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConflictError(f"the forecasts on record ({path.name}) are missing") from error
+        raise ConflictError(f"the forecasts of package {package} are missing") from error
     if hashlib.sha256(content).hexdigest() != entry["kept_forecasts_hash"]:
-        raise ConflictError(f"the forecasts on record ({path.name}) were altered")
+        raise ConflictError(f"the forecasts of package {package} were altered")
     return pl.read_parquet(content)
 
 

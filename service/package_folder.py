@@ -12,24 +12,33 @@ FORMATS: Final = {
     "application/vnd.apache.parquet": ".parquet",
     "application/vnd.apache.arrow.file": ".arrow",
 }
+# Files of an attempt; tape and ledger are kept for replays under the same names, and the forecasts
+# for the cash that comes later.
+SCORES, TAPE, LEDGER = "scores.parquet", "tape.parquet", "ledger.parquet"
+FORECASTS: Final = "forecasts.parquet"
+SUMMARY, PAGE = "summary.json", "page.html"
+_RESULT: Final = "result-"
 
 
 @dataclass(frozen=True)
 class PackageFolder:
-    """Folder of a package.
+    """Folders of a package.
 
     Attributes
     ----------
-    path : Path
-        It.
+    data_folder : Path
+        Folder of the service.
+    package_id : str
+        The package's id, which the service made itself.
     """
 
-    path: Path
+    data_folder: Path
+    package_id: str
 
-    @classmethod
-    def of(cls, data_folder: Path, package_id: str) -> "PackageFolder":
-        """Folder of a package by its id, which the service made itself."""
-        return cls(data_folder / "packages" / package_id)
+    @property
+    def path(self) -> Path:
+        """Upload and results; deleted when their time is over."""
+        return self.data_folder / "packages" / self.package_id
 
     def upload(self, ending: str) -> Path:
         """The tape as it came in."""
@@ -38,23 +47,27 @@ class PackageFolder:
     @property
     def ledger(self) -> Path:
         """The ledger as it came in; not there where none did."""
-        return self.path / "ledger.parquet"
+        return self.path / LEDGER
 
     def result(self, attempt: int) -> Path:
         """What one attempt made."""
-        return self.path / f"result-{attempt}"
+        return self.path / f"{_RESULT}{attempt}"
 
-    @classmethod
-    def kept(cls, data_folder: Path, valuation_id: str) -> tuple[Path, Path]:
-        """Tape and ledger of a valuation for its replay, identifiers as keyed hashes."""
-        folder = data_folder / "kept"
-        return folder / f"{valuation_id}.parquet", folder / f"{valuation_id}-ledger.parquet"
+    def kept(self, attempt: int) -> Path:
+        """What a replay of an attempt reads, identifiers as keyed hashes; stays with the record."""
+        return self._kept / str(attempt)
 
-    @classmethod
-    def forecasts(cls, data_folder: Path, valuation_id: str) -> Path:
-        """Forecasts of a valuation as they were made, identifiers as keyed hashes."""
-        return data_folder / "kept" / f"{valuation_id}-forecasts.parquet"
+    def attempts(self) -> dict[int, list[Path]]:
+        """Folders of every attempt that has left any."""
+        found: dict[int, list[Path]] = {}
+        for folder in (*self.path.glob(f"{_RESULT}*"), *self._kept.glob("*")):
+            found.setdefault(int(folder.name.removeprefix(_RESULT)), []).append(folder)
+        return found
 
     def remove(self) -> None:
-        """Delete everything."""
+        """Delete upload and results."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def _kept(self) -> Path:
+        return self.data_folder / "kept" / self.package_id

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from service.audit import Record, append
 from service.clock import now
+from service.incoming import UnsettledError
 from service.storage import PACKAGES, writing
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
@@ -185,9 +186,15 @@ def add(engine: sa.Engine, values: dict[str, Any]) -> None:
     ------
     sqlalchemy.exc.IntegrityError
         When its idempotency key was used meanwhile.
+    UnsettledError
+        When the commit had no answer: it may have been made. Any other error means it was not.
     """
-    with writing(engine).begin() as connection:
+    with writing(engine).connect() as connection:
         connection.execute(sa.insert(PACKAGES).values(created_at=now(), **values))
+        try:
+            connection.commit()
+        except sa.exc.SQLAlchemyError as error:
+            raise UnsettledError("the database cannot be reached") from error
 
 
 def release(engine: sa.Engine, package_id: str) -> bool:

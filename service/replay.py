@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from models.bundle import Bundle
 from models.correction import CorrectionsInForce
 from models.errors import BundleError, CorrectionError
-from models.scoring import score_loans
+from models.scoring import score_blocks
+from service.blocks import BlocksHash, file_hash
 from service.errors import ConflictError, UnprocessableError
-from service.package_folder import PackageFolder
-from service.package_run import file_hash, frame_hash
+from service.package_folder import LEDGER, TAPE, PackageFolder
 from service.recovery import SOFTWARE, answer_request, replayed
 from service.schemas import decoded
 from service.state import Service
@@ -89,7 +89,8 @@ def _package(
     bundle: Bundle,
     corrections: CorrectionsInForce | None,
 ) -> bytes:
-    tape, ledger = PackageFolder.kept(data_folder, valuation_id)
+    kept = PackageFolder(data_folder, entry["package_id"]).kept(entry["attempt"])
+    tape, ledger = kept / TAPE, kept / LEDGER
     for path, name in ((tape, "kept_input_hash"), (ledger, "kept_ledger_hash")):
         if not path.is_file():
             raise _missing(f"the loans on record ({path.name})")
@@ -97,15 +98,17 @@ def _package(
             raise _missing(f"the loans on record as they were: {path.name} was altered")
     parameters = entry["parameters"]
     day = parameters["cut_off_date"]
-    scores = score_loans(
+    digest = BlocksHash()
+    for block in score_blocks(
         bundle.model,
         pl.scan_parquet(tape),
         pl.scan_parquet(ledger),
         explain=parameters["reasons"],
         cut_off_date=None if day is None else date.fromisoformat(day),
         corrections=corrections,
-    )
-    found = frame_hash(scores)
+    ):
+        digest.add(block)
+    found = digest.hexdigest()
     _refuse_other(found, entry["kept_output_hash"], entry)
     told = {"valuation_id": valuation_id, "same": True, "kept_output_hash": found}
     return json.dumps(told).encode()

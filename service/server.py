@@ -4,6 +4,7 @@ import uvicorn
 
 from service.app import make_app, start
 from service.logs import set_up_logs
+from service.patience import PunctualProtocol
 from service.security import first_key
 from service.settings import Settings
 
@@ -31,6 +32,7 @@ def serve(settings: Settings) -> None:
         make_app(service),
         host=settings.host,
         port=settings.port,
+        http=PunctualProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

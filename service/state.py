@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from service.audit import Recorder
 from service.corrections import CorrectionsInService
 from service.identifiers import KeyedHash
+from service.incoming import Incoming
 from service.monitoring import KnownCashes
 from service.security import Gatekeeper
 from service.served import ModelInService
@@ -43,6 +44,8 @@ class Service:
         Identifiers as they are kept.
     cashes : KnownCashes
         Later cash of valued loans.
+    incoming : Incoming
+        Uploads on their way in.
     scorers : ThreadPoolExecutor
         Threads that score.
     shadow : Shadow, optional
@@ -61,6 +64,7 @@ class Service:
     recorder: Recorder
     hashes: KeyedHash
     cashes: KnownCashes
+    incoming: Incoming
     shadow: Shadow | None = None
     scorers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_SCORERS, thread_name_prefix="scorer")
@@ -75,4 +79,5 @@ class Service:
             thread.join(_ENDING_SECONDS)
         self.scorers.shutdown()
         self.recorder.close()
+        self.incoming.close()
         self.engine.dispose()

@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 from service.settings import Settings
 
 METADATA: Final = sa.MetaData()
+# How long a transaction waits for another one's lock on the file.
+_SQLITE_SECONDS: Final = 5.0
 # Moments are kept as ISO texts in UTC: both databases order and give them back alike.
 _TIME: Final = sa.String(32)
 _HASH: Final = sa.String(64)
@@ -77,22 +79,46 @@ def open_database(settings: Settings) -> sa.Engine:
     if url.startswith("sqlite"):
         name = make_url(url).database
         Path(name or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = make_engine(url)
-    _upgrade(engine)
-    return engine
+    patient = _patient_engine(url)
+    try:
+        _upgrade(patient)
+    finally:
+        patient.dispose()
+    return make_engine(url)
 
 
 def make_engine(url: str) -> sa.Engine:
-    """Engine of a database, without touching it."""
+    """Engine of a database, without touching it; one that does not answer in time is an error."""
+    engine = _patient_engine(url)
+    if engine.dialect.name == "postgresql":
+        from service.postgresql import PunctualConnection  # noqa: PLC0415
+
+        @sa.event.listens_for(engine, "do_connect")
+        def connect(_dialect: object, _record: object, given: Any, named: Any) -> Any:
+            return PunctualConnection.connect(*given, **named)
+
+    return engine
+
+
+def _patient_engine(url: str) -> sa.Engine:
+    """Engine whose statements may take their time, as bringing tables up to date may."""
     parts = make_url(url)
     if parts.drivername == "postgresql":
         parts = parts.set(drivername="postgresql+psycopg")
     if parts.get_backend_name() == "sqlite":
-        engine = sa.create_engine(parts, connect_args={"timeout": 30})
+        engine = sa.create_engine(parts, connect_args={"timeout": _SQLITE_SECONDS})
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return sa.create_engine(parts, pool_pre_ping=True, pool_size=10, pool_timeout=10)
+    from service.postgresql import CONNECT_SECONDS  # noqa: PLC0415
+
+    return sa.create_engine(
+        parts,
+        connect_args={"connect_timeout": CONNECT_SECONDS},
+        pool_pre_ping=True,
+        pool_size=10,
+        pool_timeout=CONNECT_SECONDS,
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -13,6 +13,8 @@ from typing import Final
 import pyarrow.parquet as pq
 from pyarrow.lib import ArrowException
 
+from features.errors import SourceError
+from features.sources.raw import detect_encoding
 from service.errors import MalformedError, TooLargeError, UnprocessableError, UnsupportedError
 from service.identifiers import personal_headers
 from service.settings import Settings
@@ -23,6 +25,8 @@ _LOCAL_HEADER: Final = 30
 _CELL: Final = re.compile(rb'<c [^>]*?r="([A-Z]{1,3})(\d{1,9})"')
 # Readers hold a sheet as a grid, empty cells and all.
 MAX_CELLS: Final = 30_000_000
+# Bytes that no text holds in any of the encodings that are read, but UTF-16.
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))
 _SHEET: Final = re.compile(r"^xl/worksheets/[^/]+\.xml$")
 _PROBE_SECONDS: Final = 120
 
@@ -57,8 +61,6 @@ def look_at(path: Path, ending: str, settings: Settings) -> None:
         raise UnsupportedError(
             f"the body is no {ending[1:]} file; send it with the media type of what it is"
         )
-    if magic is None and (b"\x00" in begins and not begins.startswith((b"\xff\xfe", b"\xfe\xff"))):
-        raise UnsupportedError("the body is no CSV text; send it with the media type of what it is")
     headers = {
         ".parquet": _look_at_parquet,
         ".xlsx": _look_at_workbook,
@@ -109,6 +111,7 @@ def _look_at_parquet(path: Path, settings: Settings) -> list[str]:
 
 
 def _look_at_csv(path: Path, settings: Settings) -> list[str]:
+    encoding = _encoding_of_text(path)
     rows, longest = 0, 0
     with path.open("rb") as file:
         first = file.read(_PIECE)
@@ -122,13 +125,34 @@ def _look_at_csv(path: Path, settings: Settings) -> list[str]:
     if longest > _PIECE:
         raise TooLargeError("a line of the CSV is longer than 1 MiB: it is no table of loans")
     refuse_rows(rows, settings)
-    header = max(first.splitlines()[:30], key=len, default=b"")
-    columns = max(header.count(mark) for mark in (b",", b";", b"\t", b"|")) + 1
+    lines = first.decode(encoding, errors="replace").splitlines()
+    header = max(lines[:30], key=len, default="")
+    columns = max(header.count(mark) for mark in ",;\t|") + 1
     _refuse_cells(rows, columns)
     if columns > settings.max_columns:
         return [""] * columns
-    text = header.decode("utf-8", errors="replace")
-    return [cell.strip('" \ufeff') for cell in re.split(r"[,;\t|]", text)]
+    return [cell.strip('" \ufeff') for cell in re.split(r"[,;\t|]", header)]
+
+
+def _encoding_of_text(path: Path) -> str:
+    told = UnsupportedError(
+        "the body is no CSV text: save the table as CSV in UTF-8, or send it with the media type of"
+        " what it is"
+    )
+    # Readers open what ends like a workbook as one, however it begins.
+    if zipfile.is_zipfile(path):
+        raise told
+    try:
+        encoding = detect_encoding(path)
+    except SourceError as error:
+        raise told from error
+    if encoding == "utf-16":
+        return encoding
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            if len(piece.translate(None, _CONTROLS)) != len(piece):
+                raise told
+    return encoding
 
 
 def _look_at_arrow(path: Path, settings: Settings) -> list[str]:

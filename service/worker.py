@@ -18,9 +18,10 @@ from service.clock import now
 from service.corrections import CorrectionsInService
 from service.errors import ServiceError
 from service.identifiers import KeyedHash
+from service.leftovers import clear_attempts, sweep
 from service.middleware import LOANS, PACKAGES
 from service.package_folder import PackageFolder
-from service.package_run import run_package
+from service.package_run import Means, PackageOrder, run_package
 from service.queue import Lease, LeaseLostError
 from service.served import ModelInService
 from service.settings import Settings
@@ -79,10 +80,17 @@ class Worker:
                 self._stopping.wait(_DATABASE_GONE_SECONDS)
 
     def _sweep(self) -> None:
-        """Delete the files of packages whose time is over; the record stays."""
+        """Delete what the dead have left, and packages whose time is over; the record stays."""
+        try:
+            sweep(self._engine, self._settings.data_folder)
+        except OSError as error:
+            _log.error("not cleared up", error=str(error))
         days = self._settings.keep_results_days
         for package_id in queue.ended_before(self._engine, now(after_seconds=-days * 86_400.0)):
-            PackageFolder.of(self._settings.data_folder, package_id).remove()
+            self._folder(package_id).remove()
+
+    def _folder(self, package_id: str) -> PackageFolder:
+        return PackageFolder(self._settings.data_folder, package_id)
 
     def work_once(self) -> bool:
         """Work on one package, if there is one."""
@@ -99,8 +107,8 @@ class Worker:
             _log.info("package given up", package=lease.package_id, attempt=lease.attempt)
         except (FeaturesError, ScoringError, ServiceError) as error:
             # Readers name the file by its place here, which is nobody's business.
-            folder = PackageFolder.of(self._settings.data_folder, lease.package_id).path
-            told = str(error).replace(f"{folder}{os.sep}", "")
+            place = self._folder(lease.package_id).path
+            told = str(error).replace(f"{place}{os.sep}", "")
             self._fail(lease, "Data cannot be used", told)
         except sa.exc.SQLAlchemyError:
             # Not the package's fault: when its lease has run out it is taken again.
@@ -114,6 +122,7 @@ class Worker:
                 raise
         finally:
             keeper.stop()
+        clear_attempts(self._engine, self._folder(lease.package_id))
         return True
 
     def _work(self, lease: Lease, keeper: "_LeaseKeeper") -> None:
@@ -121,19 +130,16 @@ class Worker:
         if row is None:
             raise LeaseLostError(lease.package_id)
         served = self._model.served
-        folder = PackageFolder.of(self._settings.data_folder, lease.package_id)
-        result = run_package(
-            folder,
-            lease.attempt,
-            row.input_format,
-            row.parameters,
+        order = PackageOrder(
+            self._folder(lease.package_id), lease.attempt, row.input_format, row.parameters
+        )
+        means = Means(
             served.bundle,
             self._corrections.in_force(served.version),
             self._hashes,
             self._settings.personal_data,
-            keeper.report,
-            self._settings.data_folder,
         )
+        result = run_package(order, means, keeper.report)
         entry = result.entry | {
             "made_at": now(),
             "key_id": row.key_id,
@@ -149,14 +155,17 @@ class Worker:
         LOANS.labels("package", "set_aside").inc(result.loans - result.scored)
 
     def _finish(self, lease: Lease, record: Record, loans: int) -> None:
-        """End well; work is not thrown away because the database is gone for a while."""
-        until = time.monotonic() + self._settings.lease_seconds
+        """End well; work is not thrown away because the database is gone for a while.
+
+        Where the answer to a commit was lost, the package is found ended: by this very attempt.
+        """
         while True:
             try:
                 queue.finish(self._engine, lease, record, loans)
                 return
-            except sa.exc.OperationalError:
-                if time.monotonic() > until or self._stopping.wait(1):
+            except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+                _log.warning("end not on record yet", error=type(error).__name__)
+                if self._stopping.wait(1):
                     raise
 
     def _fail(self, lease: Lease, title: str, detail: str, **more: Any) -> None:

@@ -1,9 +1,11 @@
 """Sheets of a workbook: cells by type, number formats by column, files written whole."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import polars as pl
 
+from features.frames import AnyFrame, collected
 from models.package_tables import POINTS
 from models.wording import GROUPS, Label, capital
 
@@ -13,6 +15,8 @@ RATE: Final = "0.0%"
 POINTS_LOOK: Final = "+0.0%;-0.0%;0.0%"
 TITLE: Final = "title"
 HEADER: Final = "header"
+_WIDTH_ROWS: Final = 1_000
+_BLOCK_ROWS: Final = 50_000
 PLAIN: Final = ""
 _HEADERS: Final = {
     "loan_id": "Loan 债权编号",
@@ -93,20 +97,25 @@ class Sheets:
             self._write(sheet, place, 2, value, look)
         self._printable(sheet, landscape=False)
 
-    def add_frame(self, name: str, frame: pl.DataFrame) -> None:
-        """Add a sheet of a table, with its header frozen and filters."""
+    def add_frame(self, name: str, frame: AnyFrame) -> None:
+        """Add a sheet of a table, with its header frozen and filters; a plan is read in blocks."""
         sheet = self._workbook.add_worksheet(name)
-        looks = [_look(column, dtype) for column, dtype in frame.schema.items()]
-        for place, (column, dtype) in enumerate(frame.schema.items()):
-            sheet.set_column(place, place, _width(column, dtype, frame))
+        schema = frame.collect_schema()
+        looks = [_look(column, dtype) for column, dtype in schema.items()]
+        first = collected(frame.head(_WIDTH_ROWS))
+        for place, (column, dtype) in enumerate(schema.items()):
+            sheet.set_column(place, place, _width(column, dtype, first))
         sheet.set_row(0, 32)
-        for place, column in enumerate(frame.columns):
+        for place, column in enumerate(schema):
             self._write(sheet, 0, place, _header(column), HEADER)
-        for row, values in enumerate(frame.iter_rows(), 1):
-            for place, value in enumerate(values):
-                self._write(sheet, row, place, value, looks[place])
+        row = 0
+        for block in _blocks(frame):
+            for values in block.iter_rows():
+                row += 1
+                for place, value in enumerate(values):
+                    self._write(sheet, row, place, value, looks[place])
         sheet.freeze_panes(1, 1)
-        sheet.autofilter(0, 0, frame.height, max(frame.width - 1, 0))
+        sheet.autofilter(0, 0, row, max(len(schema) - 1, 0))
         sheet.repeat_rows(0)
         self._printable(sheet, landscape=True)
 
@@ -127,6 +136,15 @@ class Sheets:
         if landscape:
             sheet.set_landscape()
         sheet.fit_to_pages(1, 0)
+
+
+def _blocks(frame: AnyFrame) -> Iterator[pl.DataFrame]:
+    if isinstance(frame, pl.DataFrame):
+        yield frame
+        return
+    rows = int(frame.select(pl.len()).collect().item())
+    for start in range(0, rows, _BLOCK_ROWS):
+        yield frame.slice(start, _BLOCK_ROWS).collect()
 
 
 def _header(column: str) -> str:
@@ -153,5 +171,5 @@ def _width(column: str, dtype: pl.DataType, frame: pl.DataFrame) -> int:
     """Width that shows numbers whole and texts up to a length that can still be read across."""
     if dtype != pl.String:
         return 18 if _look(column, dtype) == AMOUNT else 13
-    longest = max((len(text) for text in frame[column].head(1000) if text is not None), default=0)
+    longest = max((len(text) for text in frame[column] if text is not None), default=0)
     return min(max(longest + 2, 14), 60)

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 import xlsxwriter
 
+from features.frames import AnyFrame, collected
 from features.replacing import replacing_file
 from models.bundle import Bundle
 from models.errors import ScoringError
@@ -32,7 +33,7 @@ EXCEL_CHARACTERS: Final = 32_767
 
 
 def write_workbook(
-    path: Path, valuation: PackageValuation, scores: pl.DataFrame, bundle: Bundle
+    path: Path, valuation: PackageValuation, scores: AnyFrame, bundle: Bundle
 ) -> None:
     """Write a valuation with all its loans as XLSX, whole or not at all.
 
@@ -44,8 +45,9 @@ def write_workbook(
         Ends in `.xlsx`; an older file of that name is replaced.
     valuation : PackageValuation
         From `models.package.value_package`.
-    scores : polars.DataFrame
-        The scores it was made from. Points of single features are summed by factor group.
+    scores : polars.LazyFrame or polars.DataFrame
+        The scores it was made from; those of a plan are read a block at a time. Points of single
+        features are summed by factor group.
     bundle : Bundle
         The model that scored the package.
 
@@ -73,20 +75,21 @@ def write_workbook(
 
 
 def _refuse_what_excel_cannot_hold(
-    path: Path, valuation: PackageValuation, scores: pl.DataFrame
+    path: Path, valuation: PackageValuation, scores: AnyFrame
 ) -> None:
-    if scores.height != valuation.loans:
+    rows = int(collected(scores.select(pl.len())).item())
+    if rows != valuation.loans:
         raise ScoringError(
-            f"{path}: {scores.height:,} scores, but the package has {valuation.loans:,} loans;"
+            f"{path}: {rows:,} scores, but the package has {valuation.loans:,} loans;"
             " give the scores it was valued from"
         )
-    if scores.height > EXCEL_ROWS:
+    if rows > EXCEL_ROWS:
         raise ScoringError(
-            f"{path}: {scores.height:,} loans, an Excel sheet holds {EXCEL_ROWS:,};"
+            f"{path}: {rows:,} loans, an Excel sheet holds {EXCEL_ROWS:,};"
             " write the scores as parquet (npl score --out scores.parquet)"
         )
-    longest = scores.select(pl.col(pl.String).str.len_chars().max()).row(0, named=True)
-    for name, characters in longest.items():
+    longest = collected(scores.select(pl.col(pl.String).str.len_chars().max()))
+    for name, characters in longest.row(0, named=True).items():
         if (characters or 0) > EXCEL_CHARACTERS:
             raise ScoringError(
                 f"{path}: a text in {name} has {characters:,} characters, an Excel cell holds"
@@ -193,23 +196,25 @@ def _announced(valuation: PackageValuation) -> list[Fact]:
     return _section(label("In the terms of an announcement", "公告口径"), stated)
 
 
-def _loans(scores: pl.DataFrame, bundle: Bundle) -> pl.DataFrame:
+def _loans(scores: AnyFrame, bundle: Bundle) -> AnyFrame:
     """Scores, with the points of single features summed by factor group."""
-    plain = scores.select(name for name in scores.columns if not name.startswith(POINTS))
-    if "base_rate" not in scores.columns:
-        return plain
+    names = scores.collect_schema().names()
+    plain = [pl.col(name) for name in names if not name.startswith(POINTS)]
+    if "base_rate" not in names:
+        return scores.select(plain)
     members: dict[str, list[str]] = {}
     for definition in bundle.model.spec.definitions:
         members.setdefault(definition.group, []).append(POINTS + definition.name)
     # A loan without a forecast has no points, rather than points of zero.
-    return plain.hstack(
-        scores.select(
+    return scores.select(
+        *plain,
+        *(
             pl.when(pl.col("base_rate").is_not_null())
             # One after the other: polars' own sum splits between threads, and rounds as it splits.
             .then(reduce(add, map(pl.col, columns)))
             .alias(POINTS + group)
             for group, columns in members.items()
-        )
+        ),
     )
 
 

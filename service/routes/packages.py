@@ -57,10 +57,8 @@ async def post_package(
         "cut_off_date": None if cut_off_date is None else cut_off_date.isoformat(),
     }
     package_id = uuid.uuid4().hex
-    incoming = PackageFolder(service.settings.data_folder / "incoming" / package_id)
-    incoming.path.mkdir(parents=True)
-    try:
-        upload = incoming.upload(ending)
+    with service.incoming.place(package_id) as place:
+        upload = place / f"tape{ending}"
         input_hash = await save_body(
             request, upload, service.settings.max_upload_bytes, service.settings.request_seconds
         )
@@ -76,9 +74,7 @@ async def post_package(
         before = await asyncio.to_thread(_sent_before, service, values)
         if before is None:
             await asyncio.to_thread(look_at, upload, ending, service.settings)
-            before = await asyncio.to_thread(_enter, service, incoming, values)
-    finally:
-        await asyncio.to_thread(incoming.remove)
+            before = await asyncio.to_thread(_enter, service, upload, values)
     if before is not None:
         response.status_code = 200
         return status_of(before)
@@ -107,13 +103,14 @@ def _sent_before(service: Service, values: dict[str, Any]) -> sa.Row[Any] | None
     return row
 
 
-def _enter(service: Service, incoming: PackageFolder, values: dict[str, Any]) -> sa.Row[Any] | None:
+def _enter(service: Service, upload: Path, values: dict[str, Any]) -> sa.Row[Any] | None:
     """Put the package in its place and in the queue; gives the one sent before, if there is one."""
-    folder = PackageFolder.of(service.settings.data_folder, values["id"])
-    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    folder = PackageFolder(service.settings.data_folder, values["id"])
+    folder.path.mkdir(parents=True)
     # What is accepted outlives a loss of power: first the file, then its name, then its entry.
-    _to_disk(incoming.upload(values["input_format"]))
-    incoming.path.rename(folder.path)
+    _to_disk(upload)
+    upload.rename(folder.upload(values["input_format"]))
+    _to_disk(folder.path)
     _to_disk(folder.path.parent)
     try:
         queue.add(service.engine, values)
@@ -121,6 +118,7 @@ def _enter(service: Service, incoming: PackageFolder, values: dict[str, Any]) ->
         folder.remove()
         return _sent_before(service, values)
     except sa.exc.SQLAlchemyError:
+        # On an `UnsettledError` the files stay until it is known what became of the package.
         folder.remove()
         raise
     return None
@@ -149,15 +147,14 @@ async def put_ledger(request: Request, package_id: str, key: Valuer) -> dict[str
         raise ConflictError("the package does not wait for a ledger: send it with ledger=true")
     if _ending(request) != ".parquet":
         raise UnsupportedError("a ledger is sent as Parquet")
-    folder = PackageFolder.of(service.settings.data_folder, package_id)
-    aside = folder.path / f"ledger-{uuid.uuid4().hex}.parquet"
-    try:
-        settings = service.settings
+    folder = PackageFolder(service.settings.data_folder, package_id)
+    with service.incoming.place(uuid.uuid4().hex) as place:
+        aside, settings = place / "ledger.parquet", service.settings
         await save_body(request, aside, settings.max_upload_bytes, settings.request_seconds)
         await asyncio.to_thread(look_at, aside, ".parquet", settings)
+        await asyncio.to_thread(_to_disk, aside)
         aside.replace(folder.ledger)
-    finally:
-        aside.unlink(missing_ok=True)
+        await asyncio.to_thread(_to_disk, folder.path)
     await asyncio.to_thread(queue.release, service.engine, package_id)
     return status_of(await asyncio.to_thread(found, service, package_id, key))
 

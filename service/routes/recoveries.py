@@ -44,9 +44,11 @@ async def post_recoveries(request: Request, key: Valuer) -> Response:
         request, service.settings.max_body_bytes, service.settings.request_seconds
     )
     loop = asyncio.get_running_loop()
-    answer = await loop.run_in_executor(
+    answer, record = await loop.run_in_executor(
         service.scorers, _answered, service, body, key, request.state.request_id
     )
+    # Threads that score do not wait for the disk.
+    await asyncio.shield(asyncio.wrap_future(service.recorder.add(record)))
     # After the answer has been sent.
     later = None if service.shadow is None else BackgroundTask(_offer, service.shadow, body, answer)
     return Response(answer, media_type="application/json", background=later)
@@ -56,7 +58,7 @@ async def _offer(shadow: Shadow, body: bytes, answer: bytes) -> None:
     shadow.offer(body, answer)
 
 
-def _answered(service: Service, body: bytes, key: ApiKey, request_id: str) -> bytes:
+def _answered(service: Service, body: bytes, key: ApiKey, request_id: str) -> tuple[bytes, Record]:
     asked = decoded(body)
     # One model from the first line to the last, whatever is exchanged meanwhile.
     served = service.model.served
@@ -88,8 +90,4 @@ def _answered(service: Service, body: bytes, key: ApiKey, request_id: str) -> by
         "software": SOFTWARE,
         "loans": answer.scored + answer.set_aside,
     }
-    service.recorder.add(
-        Record(valuation_id, entry, answer.stored),
-        service.settings.request_seconds,
-    )
-    return answer.body
+    return answer.body, Record(valuation_id, entry, answer.stored)

@@ -1,7 +1,9 @@
 """What came of a package: its loans in four formats, its summary, its page and its pictures."""
 
+import codecs
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -16,20 +18,22 @@ from features.replacing import replacing_file
 from features.spreadsheet_text import harmless
 from models.bundle import Bundle
 from models.package import value_package
-from models.package_report.workbook import write_workbook
+from models.package_report.workbook import EXCEL_ROWS, write_workbook
 from service import queue
+from service.blocks import blocks_of
 from service.conversion import loan_documents
-from service.errors import ConflictError, GoneError, NotFoundError
+from service.errors import ConflictError, GoneError, NotFoundError, UnavailableError
 from service.keys import ApiKey
 from service.openapi import SAFE_PAGE, XLSX, content, problems
-from service.package_folder import PackageFolder
-from service.package_run import PAGE, SCORES, SUMMARY, TAPE
+from service.package_folder import PAGE, SCORES, SUMMARY, TAPE, PackageFolder
 from service.routes.packages import found
 from service.security import Reader
 from service.state import Service
 
 router = APIRouter(tags=["packages"])
 _BLOCK: Final = 2_000
+_MAKING: Final = threading.Lock()
+_MAKING_SECONDS: Final = 20.0
 _PARQUET: Final = "application/vnd.apache.parquet"
 _WAITS: Final = problems(404, 409, 410, 422)
 Format = Literal["json", "csv", "xlsx", "parquet"]
@@ -119,7 +123,7 @@ def _result(request: Request, package_id: str, key: ApiKey) -> tuple[Path, sa.Ro
     if row.state != queue.DONE:
         problem = f": {row.problem['detail']}" if row.problem else ""
         raise ConflictError(f"the package is {row.state}, it has no result{problem}")
-    folder = PackageFolder.of(service.settings.data_folder, row.id).result(row.attempt)
+    folder = PackageFolder(service.settings.data_folder, row.id).result(row.attempt)
     if not folder.is_dir():
         raise GoneError("the result was deleted when its time was over; send the package again")
     return folder, row
@@ -134,27 +138,47 @@ def _summary(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _csv(folder: Path) -> Path:
-    path = folder / "scores.csv"
+def _made(path: Path, make: Callable[[Path], None]) -> Path:
+    """A file of the result, made when it is first asked for; one at a time, for it takes memory."""
     if not path.is_file():
-        with replacing_file(path) as aside:
-            scores = pl.scan_parquet(folder / SCORES)
-            # What a spreadsheet would run as a formula is made plain text.
-            scores.with_columns(harmless(pl.col(pl.String)).name.keep()).sink_csv(
-                aside, include_bom=True
-            )
+        if not _MAKING.acquire(timeout=_MAKING_SECONDS):
+            raise UnavailableError("another result is being written out; ask again later")
+        try:
+            if not path.is_file():
+                make(path)
+        finally:
+            _MAKING.release()
     return path
 
 
+def _csv(folder: Path) -> Path:
+    def make(path: Path) -> None:
+        with replacing_file(path) as aside, aside.open("wb") as file:
+            # With its mark, Excel reads the file as UTF-8.
+            file.write(codecs.BOM_UTF8)
+            for place, block in enumerate(blocks_of(folder / SCORES)):
+                # What a spreadsheet would run as a formula is made plain text.
+                plain = block.with_columns(harmless(pl.col(pl.String)).name.keep())
+                plain.write_csv(file, include_header=not place)
+
+    return _made(folder / "scores.csv", make)
+
+
 def _workbook(folder: Path, row: sa.Row[Any], bundle: Bundle) -> Path:
-    path = folder / "package.xlsx"
-    if not path.is_file():
-        scores, tape = pl.read_parquet(folder / SCORES), pl.read_parquet(folder / TAPE)
+    def make(path: Path) -> None:
+        scores, tape = pl.scan_parquet(folder / SCORES), pl.scan_parquet(folder / TAPE)
+        loans = int(scores.select(pl.len()).collect().item())
+        if loans > EXCEL_ROWS:
+            raise ConflictError(
+                f"the package has {loans:,} loans, an Excel sheet holds {EXCEL_ROWS:,}: ask for"
+                " format=parquet or format=csv"
+            )
         day = row.parameters["cut_off_date"]
         cut_off = None if day is None else date.fromisoformat(day)
         valuation = value_package(scores, tape, bundle.model, bundle.portfolio, cut_off)
         write_workbook(path, valuation, scores, bundle)
-    return path
+
+    return _made(folder / "package.xlsx", make)
 
 
 def _json(folder: Path, row: sa.Row[Any], bundle: Bundle) -> Iterator[bytes]:
@@ -171,10 +195,11 @@ def _json(folder: Path, row: sa.Row[Any], bundle: Bundle) -> Iterator[bytes]:
     )
     yield head[:-1] + b',"loans":['
     first = True
-    for block in pl.scan_parquet(folder / SCORES).collect().iter_slices(_BLOCK):
-        documents = msgspec.json.encode(loan_documents(block, bundle))[1:-1]
-        yield documents if first else b"," + documents
-        first = False
+    for block in blocks_of(folder / SCORES):
+        for part in block.iter_slices(_BLOCK):
+            documents = msgspec.json.encode(loan_documents(part, bundle))[1:-1]
+            yield documents if first else b"," + documents
+            first = False
     yield b"]}"
 
 

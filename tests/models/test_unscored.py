@@ -1,9 +1,11 @@
 """Set-aside rows come back at their place, each with its own reason."""
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.faults import Fault, Faults
-from models.unscored import with_unscored
+from models.unscored import blocks_with_unscored, put_back, with_unscored
 
 SCORES = pl.DataFrame({"loan_id": ["a", "d"], "recovery_rate": [0.1, 0.4], "reason": [None, None]})
 SCORES = SCORES.cast({"reason": pl.String})
@@ -33,3 +35,17 @@ def test_a_row_whose_faults_are_not_listed_names_its_rules() -> None:
 def test_nothing_set_aside_changes_nothing() -> None:
     nothing = pl.DataFrame(schema={"row": pl.Int64, "loan_id": pl.String, "rules": pl.String})
     assert with_unscored(SCORES, nothing, Faults.none(), "tape.csv").equals(SCORES)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 7))
+def test_blocks_hold_the_rows_of_the_whole_in_order(good: list[bool], size: int) -> None:
+    rows = pl.DataFrame({"row": range(1, len(good) + 1)}, schema={"row": pl.Int64}).with_columns(
+        loan_id=pl.format("L{}", "row"), reason=pl.lit(None, dtype=pl.String)
+    )
+    scores = rows.filter(good).drop("row")
+    unscored = rows.filter([not one for one in good]).with_columns(reason=pl.lit("bad"))
+    blocks = [scores.slice(n, size) for n in range(0, max(scores.height, 1), size)]
+    found = list(blocks_with_unscored(blocks, unscored))
+    assert len(found) == len(blocks)
+    assert pl.concat(found).equals(put_back(scores, unscored))
+    assert pl.concat(found)["loan_id"].to_list() == rows["loan_id"].to_list()

@@ -17,6 +17,7 @@ from models.bundle import Bundle, Provenance, read_bundle, write_bundle
 from models.recovery import RecoveryModel
 from service.app import make_app, start
 from service.keys import create_key
+from service.patience import PunctualProtocol
 from service.settings import Settings
 from service.state import Service
 from training.examples import with_typical_examples
@@ -100,7 +101,9 @@ def client(service: Service, key: str) -> Iterator[httpx.Client]:
 @contextmanager
 def running(service: Service) -> Iterator[str]:
     """Serve, and give the address."""
-    config = uvicorn.Config(make_app(service), host="127.0.0.1", port=0, log_config=None)
+    config = uvicorn.Config(
+        make_app(service), host="127.0.0.1", port=0, log_config=None, http=PunctualProtocol
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

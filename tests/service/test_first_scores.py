@@ -31,6 +31,7 @@ from service.storage import VALUATIONS
 from service.taking_back import TAKE_BACK
 from tests.service.conftest import PARQUET, MakeService, loans_of, running, wait_for
 from training.dataset import training_set
+from training.examples import with_typical_examples
 from training.fit import fit_recovery
 from training.settings import FitSettings
 from training.tracking import tracked_run
@@ -45,7 +46,9 @@ def halved(simulated: Portfolio, bundle: Bundle) -> Bundle:
     amounts = ("gross_amount", "collateral_amount", "cost_amount")
     ledger = simulated.ledger.with_columns(pl.col(name) * 0.5 for name in amounts)
     data = training_set(simulated.with_tables(simulated.tape, ledger))
-    return replace(bundle, model=fit_recovery(data, FitSettings()))
+    return with_typical_examples(
+        replace(bundle, model=fit_recovery(data, FitSettings())), simulated
+    )
 
 
 @pytest.fixture(scope="module")
@@ -240,9 +243,8 @@ def test_a_sound_champion_stays_whatever_loans_come(
     loans: pl.DataFrame,
     simulated: Portfolio,
 ) -> None:
-    service = promoted(
-        replace(bundle, model=replace(bundle.model, level=bundle.model.level + 0.01))
-    )
+    shifted = replace(bundle, model=replace(bundle.model, level=bundle.model.level + 0.01))
+    service = promoted(with_typical_examples(shifted, simulated))
     watch = watch_of(service)
     rates = score_loans(bundle.model, loans.lazy(), simulated.ledger)["recovery_rate"]
     worst = loans[int(rates.arg_min() or 0)]

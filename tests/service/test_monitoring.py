@@ -20,7 +20,7 @@ from features.ingest import ingest
 from features.portfolio import Portfolio
 from service.errors import StartError
 from service.keys import create_key
-from service.package_folder import PackageFolder
+from service.package_folder import FORECASTS, PackageFolder
 from service.state import Service
 from tests.html_page import Page
 from tests.service.conftest import PARQUET, MakeService, loans_of, running, wait_for
@@ -200,7 +200,8 @@ def test_forecasts_that_were_altered_are_not_followed(
 ) -> None:
     package_id = sent(asking, package[:10], tmp_path / "tape.parquet")
     valuation = asking.get(f"/v1/packages/{package_id}").json()["valuation_id"]
-    path = PackageFolder.forecasts(watched.settings.data_folder, valuation)
+    attempt = asking.get(f"/v1/valuations/{valuation}").json()["attempt"]
+    path = PackageFolder(watched.settings.data_folder, package_id).kept(attempt) / FORECASTS
     content = path.read_bytes()
     kept = pl.read_parquet(content)
     assert not set(kept["loan_id"]) & set(package["loan_id"])

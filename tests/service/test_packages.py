@@ -21,6 +21,7 @@ from service import queue
 from service.audit import Record
 from service.keys import create_key
 from service.queue import LeaseLostError
+from service.routes import results
 from service.worker import Worker
 from tests.service.conftest import ARROW, CSV, PARQUET, XLSX, MakeService, wait_for
 
@@ -126,6 +127,16 @@ def test_the_workbook_comes_back(client: httpx.Client, done: dict[str, Any]) -> 
     ]
 
 
+def test_a_workbook_beyond_a_sheet_says_what_to_ask_for(
+    client: httpx.Client, tape: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = wait_for(client, sent(client, written(tape, PARQUET)).json()["package_id"])
+    monkeypatch.setattr(results, "EXCEL_ROWS", 39)
+    answer = client.get(f"{URL}/{status['package_id']}/result?format=xlsx")
+    assert answer.status_code == 409
+    assert "40 loans, an Excel sheet holds 39: ask for format=parquet" in answer.json()["detail"]
+
+
 def test_page_and_pictures(client: httpx.Client, done: dict[str, Any]) -> None:
     page = client.get(f"{URL}/{done['package_id']}/page")
     assert "<script" not in page.text
@@ -199,7 +210,7 @@ def test_a_package_is_replayed_from_keyed_hashes(
 ) -> None:
     answer = client.post(f"/v1/valuations/{done['valuation_id']}/replay")
     assert answer.json()["same"] is True
-    kept = service.settings.data_folder / "kept" / f"{done['valuation_id']}.parquet"
+    (kept,) = (service.settings.data_folder / "kept" / done["package_id"]).glob("*/tape.parquet")
     assert not set(pl.read_parquet(kept)["loan_id"]) & set(tape["loan_id"])
     altered = pl.read_parquet(kept).with_columns(pl.col("original_amount") * 2)
     altered.write_parquet(kept)
