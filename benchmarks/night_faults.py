@@ -3,11 +3,12 @@
     python -m benchmarks.night_faults batches FOLDER [LOANS]
     python -m benchmarks.night_faults kills FOLDER [LOANS] [KILLS]
 
-Batches: a champion is trained on May 2024 and a night forced on September 2024, clean and with a
-batch planted in the last delivery: amounts of the new loans off by 10,000, cash dealt to the wrong
-loans, a column that knows what was recovered. Kills: the clean night is a program of its own that
-is killed (SIGKILL) after a random time, again and again, and then left to end; its result, registry
-and record are compared with those of a night left alone.
+Batches: a champion knows 2022; from March 2023 on cash follows another law, so that a challenger of
+September 2024 wins where nothing is planted. The night is forced clean, and with a batch planted in
+the last delivery: amounts of the new loans off by 10,000, cash dealt to the wrong loans, a column
+that knows what was recovered. Kills: a champion of May 2024, and a night of September 2024 in a
+program of its own that is killed (SIGKILL) after a random time, again and again, and then left to
+end; its result, registry and record are compared with those of a night left alone.
 """
 
 import json
@@ -24,7 +25,7 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.night_world import deliver, whole_world
+from benchmarks.night_world import Regime, deliver, whole_world
 from features.errors import FeaturesError
 from features.ingest import ingest
 from features.portfolio import ExtraField, Portfolio, read_portfolio, write_portfolio
@@ -32,11 +33,14 @@ from features.store import open_store
 from models import registry
 from models.mlflow_store import Store
 from training.decision_log import read_decisions
+from training.errors import TrainingError
 from training.night import DECISIONS
-from training.night_settings import NightSettings
+from training.night_settings import BacktestSettings, NightSettings
 from training.nightly import run_night
 
-THEN, NOW = date(2024, 5, 31), date(2024, 9, 30)
+BEFORE, THEN, NOW = date(2022, 12, 31), date(2024, 5, 31), date(2024, 9, 30)
+REGIME = Regime(date(2023, 3, 1), secured=0.4, unsecured=0.6)
+QUICK = NightSettings(backtest=BacktestSettings(most_loans=0))
 LEAK = ExtraField(
     name="collector_note_score",
     type="number",
@@ -45,12 +49,12 @@ LEAK = ExtraField(
 )
 
 
-def found(folder: Path, loans: int) -> Portfolio:
-    """A store that knows May 2024 and a champion trained on it; the world it is cut from."""
+def found(folder: Path, loans: int, day: date, regime: Regime | None) -> Portfolio:
+    """A store that knows a day and a champion trained on it; the world it is cut from."""
     shutil.rmtree(folder, ignore_errors=True)
-    world = whole_world(folder / "world", loans, 7, None)
-    take(deliver(world, THEN, folder / "then"), folder, THEN)
-    run_night(folder / "store", Store.in_folder(folder / "mlruns"), NightSettings())
+    world = whole_world(folder / "world", loans, 7, regime)
+    take(deliver(world, day, folder / "first"), folder, day)
+    run_night(folder / "store", Store.in_folder(folder / "mlruns"), QUICK)
     return world
 
 
@@ -108,7 +112,8 @@ def leaked(delivery: Portfolio, world: Portfolio) -> Portfolio:
 
 
 def batches(folder: Path, loans: int) -> None:
-    world = found(folder / "clean", loans)
+    world = found(folder / "clean", loans, BEFORE, REGIME)
+    take(deliver(world, THEN, folder / "then"), folder / "clean", THEN)
     plants: dict[str, Callable[[Portfolio], Portfolio]] = {
         "clean": lambda p: p,
         "units off by 10,000": units,
@@ -128,10 +133,12 @@ def batches(folder: Path, loans: int) -> None:
         try:
             take(read_portfolio(own / "bad"), own, NOW)
             mlflow = Store.in_folder(own / "mlruns")
-            result, _ = run_night(own / "store", mlflow, NightSettings(), forced=True)
+            result, _ = run_night(own / "store", mlflow, QUICK, forced=True)
             told = f"{result['outcome']}: {result['reason']}; drift: {result['drift_alarms']}"
         except FeaturesError as error:
             told = f"refused by the store: {str(error).splitlines()[0]}"
+        except TrainingError as error:
+            told = f"not trained: {error}"
         print(f"{name:<22}{told}", flush=True)
 
 
@@ -147,7 +154,7 @@ run_night(folder / "store", Store.in_folder(folder / "mlruns"), NightSettings(),
 
 
 def kills(folder: Path, loans: int, count: int) -> None:
-    world = found(folder / "alone", loans)
+    world = found(folder / "alone", loans, THEN, None)
     take(deliver(world, NOW, folder / "now"), folder / "alone", NOW)
     killed = folder / "killed"
     shutil.rmtree(killed, ignore_errors=True)
@@ -171,7 +178,7 @@ def kills(folder: Path, loans: int, count: int) -> None:
         # The night ended before its kill: its record goes, and it is killed anew.
         night = next((killed / "store" / "nights").glob("000001-*"))
         (night / "result.json").unlink()
-        for step in chance.sample(["5-gate", "6-register", "7-decide", "8-report"], 2):
+        for step in chance.sample(["6-gate", "7-register", "9-decide", "10-report"], 2):
             (night / f"{step}.json").unlink(missing_ok=True)
     subprocess.run([sys.executable, "-c", NIGHT, str(killed)], check=True)
     compare(folder / "alone", killed, done, whole)
@@ -193,7 +200,7 @@ def compare(alone: Path, killed: Path, done: int, whole: float) -> None:
                 (v.version, v.aliases, v.bundle_version)
                 for v in registry.versions(Store.in_folder(folder / "mlruns"))
             ],
-            "left aside": [str(p) for p in (folder / "store").rglob(".aside-*")],
+            "left aside": [str(p) for p in (folder / "store").rglob(".*")],
         }
 
     first, second = known(alone), known(killed)

@@ -1,19 +1,13 @@
 """`npl backtest`: forecasts of the past held against what was really recovered."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from features.checked import CheckedPortfolio
     from features.portfolio import PortfolioMeta
     from models.bundle import Bundle
-    from models.correction_book import CorrectionBook
-    from training.backtest import Backtest
-    from training.report.schema import Report
-    from training.report.words import Language
 
 NAME: Final = "backtest"
 
@@ -60,13 +54,11 @@ def run(
     from features.portfolio import read_portfolio
     from features.replacing import refuse_occupied
     from models.correction_book import read_book
-    from training.backtest_tables import OWN_FILES
+    from training.backtest_run import OWN_FILES, Wanted, tracked_backtest
     from training.errors import TrainingError
     from training.report.schema import read_report
-    from training.report.writing import OWN_FILES as REPORT_FILES
 
-    own = (*OWN_FILES, *REPORT_FILES)
-    refuse_occupied(out, own, "backtest", TrainingError)
+    refuse_occupied(out, OWN_FILES, "backtest", TrainingError)
     last = read_report(previous) if previous else None
     book = read_book(corrections) if corrections else None
     bundle = chosen_bundle(model) if model else None
@@ -77,44 +69,13 @@ def run(
         refuse_other(checked.portfolio.meta, bundle)
     given = {"model": model, "out": out, "lang": lang, "previous": previous}
     command = _command(portfolio, given | {"corrections": corrections})
+    wanted = Wanted(command, lang, bundle=bundle, book=book, previous=last)
     with console.err.status("walking forward"):
-        found, report = tracked_backtest(checked, bundle, command, book, last, lang, out, own)
+        found, report = tracked_backtest(checked, wanted, out)
     if as_json:
         console.print_json(found.provenance | {"folder": str(out)} | tell_json(report))
     else:
         tell(report, lang, out)
-
-
-def tracked_backtest(
-    checked: "CheckedPortfolio",
-    bundle: "Bundle | None",
-    command: str,
-    book: "CorrectionBook | None",
-    last: "Report | None",
-    lang: "Language",
-    out: Path,
-    own: tuple[str, ...],
-) -> "tuple[Backtest, Report]":
-    """Walk forward in an MLflow run, and write report and tables whole or not at all."""
-    from features.replacing import replacing_folder
-    from training.backtest import backtest
-    from training.backtest_record import record_backtest
-    from training.backtest_tables import write_tables
-    from training.errors import TrainingError
-    from training.report.build import build_report
-    from training.report.writing import write_report
-    from training.tracking import tracked_run
-
-    with tracked_run("backtest", checked.portfolio) as run:
-        found = backtest(checked, current=bundle.model if bundle else None)
-        told = {"command": command, "current_model": bundle.version if bundle else None}
-        found = replace(found, provenance=found.provenance | told)
-        report = build_report(found, book=book, previous=last)
-        with replacing_folder(out, own, "backtest", TrainingError) as aside:
-            write_tables(found, aside)
-            write_report(report, lang, aside)
-        record_backtest(run, found, report, out)
-    return found, report
 
 
 def refuse_other(meta: "PortfolioMeta", bundle: "Bundle") -> None:

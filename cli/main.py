@@ -3,7 +3,8 @@
 Exit codes: 0 done; 1 a fault of this program; 2 wrong usage; 3 the data cannot be used (`--strict`
 found errors, a file is missing or unreadable, too little to train on); 4 the model cannot be used;
 5 another run is at work on the same store; 6 a night's challenger is held for a decision by hand;
-7 cash of valued loans left its band ('npl monitor').
+7 cash of valued loans left its band ('npl monitor'); 8 a past night, done again, came out
+otherwise.
 """
 
 import os
@@ -38,7 +39,7 @@ app = typer.Typer(
     name="npl",
     help="Recovery forecasts for non-performing loans (不良贷款回收率预测).\n\n"
     "Exit codes: 0 done, 1 fault of this program, 2 wrong usage, 3 data refused, 4 model refused,"
-    " 5 busy, 6 held, 7 early warning.",
+    " 5 busy, 6 held, 7 early warning, 8 not reproduced.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

@@ -24,7 +24,10 @@ def run(
     force: Annotated[bool, typer.Option(help="Train whether due or not.")] = False,
     as_of: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="The night of an earlier day, as known then."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Do the night of that day again, apart, and tell whether it comes to the same.",
+        ),
     ] = None,
     metrics: Annotated[
         Path | None, typer.Option(help="File (.prom) for Prometheus' textfile collector.")
@@ -33,25 +36,31 @@ def run(
     """Look at what is new, train where due, promote or refuse, and leave a report.
 
     Prints one line of JSON. Exit codes beside those of 'npl': 0 promoted, refused or nothing due; 5
-    another night is at work; 6 held for a decision by hand ('npl decide').
+    another night is at work; 6 held for a decision by hand ('npl decide'); 7 with --as-of, the past
+    night came out otherwise.
     """
     from cli import console
     from models.mlflow_store import Store
-    from training.night_outcome import exit_code, write_metrics
+    from training.night_again import repeat_night
+    from training.night_outcome import DIFFERS_EXIT, exit_code, write_metrics
     from training.night_settings import DEFAULT, NightSettings
     from training.nightly import run_night
     from training.tuned import read_tuned
 
-    chosen = NightSettings.read(settings) if settings else DEFAULT
+    mlflow, chosen = Store.of_environment(), NightSettings.read(settings) if settings else DEFAULT
+    search = read_tuned(tuned) if tuned else None
+
+    def tell(step: str) -> None:
+        console.err.print(f"step {step}", highlight=False)
+
+    if as_of is not None:
+        found = repeat_night(
+            store, mlflow, chosen, as_of.date(), name=name, tuned=search, forced=force, tell=tell
+        )
+        typer.echo(json.dumps(found, ensure_ascii=False, sort_keys=True))
+        raise typer.Exit(0 if found["same"] else DIFFERS_EXIT)
     result, seconds = run_night(
-        store,
-        Store.of_environment(),
-        chosen,
-        name=name,
-        tuned=read_tuned(tuned) if tuned else None,
-        forced=force,
-        as_of=as_of.date() if as_of else None,
-        tell=lambda step: console.err.print(f"step {step}", highlight=False),
+        store, mlflow, chosen, name=name, tuned=search, forced=force, tell=tell
     )
     if metrics is not None:
         write_metrics(metrics, result, seconds)

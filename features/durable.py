@@ -48,9 +48,17 @@ def write_durably(path: Path, text: str) -> None:
     flush(path.parent)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed writer left aside in `folder`; only the one writer may call this."""
-    for left in folder.glob(f"{ASIDE}*"):
+def sweep(folder: Path, names: str = f"{ASIDE}*") -> None:
+    """Remove what a killed writer left aside in `folder`; only the one writer may call this.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it wrote.
+    names : str
+        Pattern of what it left.
+    """
+    for left in folder.glob(names):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 

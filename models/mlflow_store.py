@@ -16,6 +16,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # MLflow tells of its tables and draws bars on standard error; what went wrong is still told.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# By itself it asks a server that is down seven times, for four minutes, before it says so.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 DEFAULT_FOLDER: Final = Path("mlruns")

@@ -55,6 +55,14 @@ class Contributions:
     values: FeatureMatrix
 
 
+def curve_of(ultimate: Array, shares: Array) -> Array:
+    """Cumulative rates by horizon, shape (loans, horizons), of ultimate rates and shares due."""
+    whole = ultimate[:, None]
+    # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
+    # name cash that flows back.
+    return np.where(whole > 0, whole * shares, whole)
+
+
 @dataclass(frozen=True)
 class RecoveryModel:
     """Expected net recovery rate of a loan: ultimate, and by months after the cut-off.
@@ -177,12 +185,8 @@ class RecoveryModel:
         ultimate = rate_of(score, self.link)
         if self.timing is None:
             return ultimate, np.empty((features.height, 0))
-        whole = ultimate[:, None]
         # The timing tells segments by the columns it finds: only those it was fitted on may count.
-        shares = self.timing.shares(features[self.spec.names])
-        # A forecast below zero is cost, and stands at every horizon: a curve that fell to it would
-        # name cash that flows back.
-        return ultimate, np.where(whole > 0, whole * shares, whole)
+        return ultimate, curve_of(ultimate, self.timing.shares(features[self.spec.names]))
 
     def explained(self, features: pl.DataFrame) -> tuple[Array, Array, Contributions]:
         """Forecast and contributions, from features turned into numbers once for both.

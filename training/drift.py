@@ -293,9 +293,9 @@ def _tests(
         late = slice(len(came) - months, None)
         expected = against * due[late].sum()
         deviation = float(came[late].sum() / expected - 1)
-        # The months compared, and for the sudden look the level before, scatter by chance.
-        known = due[early].sum() if kind == "sudden" else np.inf
-        error = spread * np.sqrt(1 / due[late].sum() + 1 / known) / against
+        # The months compared scatter by chance, and so does what they are held against: the level
+        # before, or the champion's own, which such months have taught it.
+        error = spread * np.sqrt(1 / due[late].sum() + 1 / due[early].sum()) / against
         p_value = float(2 * stats.t.sf(abs(deviation) / error, settings.history_months - 1))
         limit = settings.sudden_rate if kind == "sudden" else settings.level_rate
         first = window.last - months + 1

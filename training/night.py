@@ -20,6 +20,7 @@ LOCK_FILE: Final = "night.lock"
 DECISIONS: Final = "decisions.jsonl"
 REPORT: Final = "report.md"
 BUNDLE: Final = "bundle"
+TUNED: Final = "tuned.json"
 Progress = Callable[[str], None]
 
 
@@ -43,6 +44,8 @@ class Night:
         Train whether due or not.
     tell : callable
         Called with the name of each step as it begins.
+    apart : Path, optional
+        Folder of the journal of a night that is done again; by default the night's own.
     seconds : dict of str to float
         Wall time of the steps done in this process.
     """
@@ -54,13 +57,15 @@ class Night:
     tuned: Tuned | None
     forced: bool
     tell: Progress
+    apart: Path | None = None
     journal: NightJournal = field(init=False)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open the night's journal."""
-        self.journal = NightJournal(self.store.folder / NIGHTS / self.identity)
-        sweep(self.journal.folder)
+        self.journal = NightJournal(self.apart or self.own_folder)
+        # Hidden names are what `features.durable` and `features.replacing` write aside.
+        sweep(self.journal.folder, ".*")
 
     @property
     def identity(self) -> str:
@@ -74,6 +79,16 @@ class Night:
         }
         text = json.dumps(shaping, sort_keys=True)
         return f"{self.store.last.number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the night's MLflow runs are found by."""
+        return {"night": self.identity}
+
+    @property
+    def own_folder(self) -> Path:
+        """The night's folder in the store."""
+        return self.store.folder / NIGHTS / self.identity
 
     def step(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do a step of the journal and time it."""

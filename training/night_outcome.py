@@ -13,6 +13,8 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
 )  # fmt: skip
 # Exit code of a night that waits for a person; all other outcomes are a night well done.
 HELD_EXIT: Final = 6
+# Exit code of a past night that came out otherwise when it was done again.
+DIFFERS_EXIT: Final = 8
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -26,7 +26,7 @@ def night_report(
     settings : NightSettings
         Printed whole.
     parts : dict
-        Entries of the journal: `changes`, `drift`, `due`, `trained`, `gate`.
+        Entries of the journal: `changes`, `drift`, `due`, `tuned`, `trained`, `gate`, `backtest`.
     decided : dict
         The decision as it was carried out.
     """
@@ -61,12 +61,16 @@ def night_report(
             if parts["due"]["too_early"]
             else []
         ),
-        *_trained(parts["trained"]),
+        *_trained(parts["tuned"], parts["trained"]),
         "",
         "## Gate",
         "",
         *_table(["check", "verdict", "figure"],
                 [[c["name"], c["verdict"], c["told"]] for c in gate.get("checks", [])]),
+        "",
+        "## Backtest",
+        "",
+        *_backtest(parts["backtest"]),
         "",
         "## Settings",
         "",
@@ -97,14 +101,29 @@ def _drift_tables(drift: dict[str, Any]) -> list[str]:
     ]
 
 
-def _trained(trained: dict[str, Any]) -> list[str]:
+def _backtest(backtest: dict[str, Any]) -> list[str]:
+    if not backtest.get("made"):
+        return [f"Not made: {backtest.get('told', 'nothing was trained')}."]
+    figures = {name: value for name, value in backtest["figures"].items() if value is not None}
+    return [
+        f"[Deviation report](backtest/report.html), {backtest['light']}: {backtest['told']}.",
+        "",
+        *_table(["figure", "value"], [[name, f"{value:.4f}"] for name, value in figures.items()]),
+    ]
+
+
+def _trained(tuned: dict[str, Any], trained: dict[str, Any]) -> list[str]:
     if not trained:
         return []
     row = trained["accuracy"][0]
     figures = ", ".join(
         f"{name} {row[name]:.4f}" for name in ("r2", "mae", "rmse", "deviation") if row[name]
     )
+    drawn = trained["settings"]["drawn_months"]
+    level = [f"- drawn level with the cash of the latest {drawn} booked months"] if drawn else []
     return [
+        f"- search: {tuned['told']}",
+        *level,
         f"- version {trained['version']}, bundle {trained['bundle_version']}",
         f"- out of time from {row['held_out_from']}: {figures}",
         *(f"- note: {caveat}" for caveat in trained["caveats"]),

@@ -1,8 +1,8 @@
-"""Settings of a night: when to train, what counts as drift, and the gate. One TOML file."""
+"""Settings of a night: when to train and search, what is drift, and the gate. One TOML file."""
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -55,9 +55,9 @@ class DriftSettings(_Section):
     sudden_rate, level_rate : float
         Deviation of cash from the forecast, in all or in an asset class: of the newest months
         against those before, and of the level.
-    half_life_years : float
-        Where cash drifted, a challenger weighs a vintage this much older than the newest half, so
-        that it learns the new world sooner.
+    drawn_months : int
+        Where cash drifted, a challenger is drawn level with these latest booked months, and so are
+        its successors; see `training.recent_level`.
     """
 
     psi: Rate = 0.25
@@ -69,7 +69,40 @@ class DriftSettings(_Section):
     level_months: Months = 6
     sudden_rate: Rate = 0.15
     level_rate: Rate = 0.20
-    half_life_years: Rate = 1.0
+    drawn_months: Months = 3
+
+
+class TuneSettings(_Section):
+    """When settings are searched for, and for how long; between searches they are reused.
+
+    Attributes
+    ----------
+    every_months : int
+        Months of knowledge between searches, on a night that trains; 0 is never.
+    trials : int
+        Trials of a search; the four that stand without a search are among them.
+    minutes : float
+        Wall-clock minutes after which no trial begins.
+    """
+
+    every_months: Annotated[int, Field(ge=0)] = 0
+    trials: Annotated[int, Field(ge=4)] = 20
+    minutes: Rate = 60.0
+
+
+class BacktestSettings(_Section):
+    """The deviation report of a challenger that the gate does not refuse.
+
+    Attributes
+    ----------
+    most_loans : int
+        Loans drawn to walk through, which is what its time grows with; 0 is no backtest.
+    language : {"zh", "en"}
+        Of page and workbook.
+    """
+
+    most_loans: Annotated[int, Field(ge=0)] = 20_000
+    language: Literal["zh", "en"] = "zh"
 
 
 class GateSettings(_Section):
@@ -128,6 +161,8 @@ class NightSettings(_Section):
 
     due: DueSettings = DueSettings()
     drift: DriftSettings = DriftSettings()
+    tune: TuneSettings = TuneSettings()
+    backtest: BacktestSettings = BacktestSettings()
     gate: GateSettings = GateSettings()
 
     @classmethod

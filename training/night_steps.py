@@ -1,12 +1,12 @@
 """The work of a night's steps. Doing a step again changes nothing that it has done already."""
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from features.durable import write_durably
 from features.horizons import HORIZONS_MONTHS
 from features.portfolio import Portfolio
 from features.recent_cash import latest_window, loans_in
@@ -22,11 +22,13 @@ from training.drift import measure_drift
 from training.night import REPORT, Night
 from training.night_outcome import Outcome
 from training.night_report import night_report
-from training.night_training import STANDING, night_settings_of, train_night
+from training.night_training import train_night, way_tonight
 from training.night_trial import inspect_shipment, run_trial
+from training.night_tuning import tuned_for
 from training.promotion import judge
 from training.recent_cash import expected_in
-from training.tracking import tracked_run
+from training.tracking import end_runs, tracked_run
+from training.train import Trained
 from training.train_record import record_training
 
 
@@ -51,7 +53,11 @@ def _had_champion(night: Night) -> bool:
 def find_changes(night: Night) -> dict[str, Any]:
     """What is new since the champion was trained; files verified first."""
     night.store.verify()
-    champion = _champion(night)
+    return changes_since(night, _champion(night))
+
+
+def changes_since(night: Night, champion: RegisteredVersion | None) -> dict[str, Any]:
+    """What is new since a champion was trained."""
     since = 0
     if champion is not None:
         bundle = registry.load(night.mlflow, champion.reference)
@@ -135,32 +141,39 @@ def find_due(night: Night, changes: dict[str, Any], drift: dict[str, Any]) -> di
     }
 
 
-def train_challenger(
-    night: Night, changes: dict[str, Any], drift: dict[str, Any]
-) -> dict[str, Any]:
-    """Train in an MLflow run and write the bundle into the night's folder."""
+def fit_challenger(
+    night: Night, changes: dict[str, Any], drift: dict[str, Any], tuned: dict[str, Any]
+) -> Trained:
+    """Train, and write the bundle into the night's folder."""
     portfolio = night.store.portfolio(learnable=True)
-    champion = _standing(night, changes)
-    way = night_settings_of(portfolio, champion, night.tuned)
+    search = tuned_for(night, tuned)
+    drawn = night.settings.drift.drawn_months if drift["cash_drifted"] else None
+    way = way_tonight(portfolio, _standing(night, changes), search, drawn)
     origin: dict[str, Any] = {
         "store_commit": night.store.last.number,
         "outcomes": changes["outcomes"],
     }
-    if drift["cash_drifted"]:
-        origin[STANDING] = way.half_life_years
-        sooner = min(way.half_life_years, night.settings.drift.half_life_years)
-        way = replace(way, half_life_years=sooner)
-    if night.tuned is not None:
-        origin["tuned"] = night.tuned.origin
-    with tracked_run("train", portfolio, store=night.mlflow) as run:
-        trained = train_night(portfolio, way, origin)
-        write_bundle(night.bundle_folder, trained.bundle)
-        run.tags({"night": night.identity})
+    if search is not None:
+        origin["tuned"] = search.origin
+    most = night.settings.gate.most_loans
+    trained = train_night(portfolio, way, origin, most)
+    write_bundle(night.bundle_folder, trained.bundle)
+    return trained
+
+
+def train_challenger(
+    night: Night, changes: dict[str, Any], drift: dict[str, Any], tuned: dict[str, Any]
+) -> dict[str, Any]:
+    """Train in an MLflow run; runs that a kill left behind are ended first."""
+    end_runs(night.mlflow, night.tags | {"kind": "train"})
+    portfolio = night.store.portfolio(learnable=True)
+    with tracked_run("train", portfolio, store=night.mlflow, tags=night.tags) as run:
+        trained = fit_challenger(night, changes, drift, tuned)
         record_training(run, trained)
         return {
             "bundle_version": trained.bundle.version,
             "run_id": run.run_id,
-            "settings": way.as_document(),
+            "settings": trained.bundle.provenance.settings,
             "accuracy": trained.bundle.accuracy,
             "caveats": list(trained.bundle.caveats),
         }
@@ -210,15 +223,10 @@ def _versions(night: Night) -> list[RegisteredVersion]:
         return []
 
 
-def carry_out(
-    night: Night,
-    changes: dict[str, Any],
-    due: dict[str, Any],
-    trained: dict[str, Any],
-    verdict: dict[str, Any],
-) -> dict[str, Any]:
+def carry_out(night: Night, parts: dict[str, Any]) -> dict[str, Any]:
     """Bring the decision into the registry and onto the record."""
-    if not due["due"]:
+    changes, trained, verdict = parts["changes"], parts["trained"], parts["gate"]
+    if not parts["due"]["due"]:
         return {"outcome": "nothing_due", "champion_version": changes["champion_version"]}
     version = trained["version"]
     decision = verdict["decision"]
@@ -250,5 +258,5 @@ def write_report(night: Night, parts: dict[str, Any], decided: dict[str, Any]) -
     """Write the night's page."""
     text = night_report(night.identity, night.store, night.settings, parts, decided)
     path = night.journal.folder / REPORT
-    path.write_text(text, encoding="utf-8")
+    write_durably(path, text)
     return {"report": str(path)}

@@ -25,7 +25,7 @@ from models.recovery import RecoveryModel
 from models.scoring import QUANTILES, score_loans
 from training.errors import TrainingError
 from training.night_settings import GateSettings
-from training.night_training import fit_as_of, settings_of
+from training.night_training import as_fitted, fit_as_of, way_of
 from training.promotion import Shipment, Trial
 from training.recent_cash import expected_in
 
@@ -71,12 +71,12 @@ def run_trial(
     now = store.portfolio(learnable=True)
     window = latest_window(now.meta, settings.trial_months)
     then, past = known_on_the_eve(store, window)
-    way = settings_of(shipped.provenance)
-    challenger = fit_as_of(then, way, window.eve)
+    most = settings.most_loans
+    challenger = fit_as_of(then, way_of(shipped.provenance), window.eve, most)
     standing = champion.model
     if date.fromisoformat(champion.provenance.known_on) > window.eve:
-        standing = fit_as_of(then, settings_of(champion.provenance), window.eve)
-    loans = loans_in(now, window, settings.most_loans)
+        standing = fit_as_of(then, way_of(champion.provenance), window.eve, most)
+    loans = loans_in(now, window, most)
     if loans.is_empty():
         raise TrainingError(f"no loan could bring cash from {window.eve} on: nothing to judge by")
     tape = _as_told_first(then, now)
@@ -145,7 +145,9 @@ def inspect_shipment(
         parity=bool(same and np.array_equal(forecast[:_ALONE], alone)),
         seconds=seconds,
         megabytes=sum(file.stat().st_size for file in folder.iterdir()) / _MEGABYTE,
-        coverage=_coverage(bundle.model, now, window),
+        # Outcomes that matured hold years of cash from before a change of level: what they can
+        # tell is whether the spread about the fit is right. The level is judged by the trial.
+        coverage=_coverage(as_fitted(bundle), now, window),
         unjudged=unjudged,
     )
 

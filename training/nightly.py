@@ -5,7 +5,6 @@ works on: the store's last commit and the settings. The same night run twice fin
 changes nothing; a killed one goes on where it was.
 """
 
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,10 @@ from models.mlflow_store import Store
 from models.reference import DEFAULT_NAME
 from training import night_steps as steps
 from training.night import LOCK_FILE, REPORT, Night, Progress
+from training.night_backtest import backtest_challenger
 from training.night_settings import NightSettings
+from training.night_tuning import STEP as SEARCH
+from training.night_tuning import search_settings
 from training.tuned import Tuned
 
 RESULT: Final = "result"
@@ -29,7 +31,6 @@ def run_night(
     name: str = DEFAULT_NAME,
     tuned: Tuned | None = None,
     forced: bool = False,
-    as_of: date | None = None,
     tell: Progress = lambda _: None,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Run a night, or go on with one, or find that it is done.
@@ -48,8 +49,6 @@ def run_night(
         Settings of a search; by default the champion's.
     forced : bool
         Train whether due or not.
-    as_of : date, optional
-        The night of an earlier day, as the store knew it then.
     tell : callable, optional
         Called with the name of each step as it begins.
 
@@ -68,9 +67,7 @@ def run_night(
     # Read first: a folder that is no store is told as such, and gets no lock.
     open_store(folder)
     with exclusive(folder / LOCK_FILE, "npl retrain"):
-        store = open_store(folder)
-        store = store if as_of is None else store.as_of(as_of)
-        night = Night(store, mlflow, name, settings, tuned, forced, tell)
+        night = Night(open_store(folder), mlflow, name, settings, tuned, forced, tell)
         return _steps(night), night.seconds
 
 
@@ -78,21 +75,28 @@ def _steps(night: Night) -> dict[str, Any]:
     changes = night.step("1-changes", lambda: steps.find_changes(night))
     drift = night.step("2-drift", lambda: steps.find_drift(night, changes))
     due = night.step("3-due", lambda: steps.find_due(night, changes, drift))
-    trained: dict[str, Any] = {}
-    verdict: dict[str, Any] = {}
+    parts: dict[str, Any] = {"changes": changes, "drift": drift, "due": due}
+    parts |= {"tuned": {}, "trained": {}, "gate": {}, "backtest": {}}
     if due["due"]:
-        trained = night.step("4-train", lambda: steps.train_challenger(night, changes, drift))
-        verdict = night.step("5-gate", lambda: steps.judge_challenger(night, changes))
-        trained |= night.step("6-register", lambda: steps.register_challenger(night, trained))
-    decided = night.step("7-decide", lambda: steps.carry_out(night, changes, due, trained, verdict))
-    parts = {
-        "changes": changes, "drift": drift, "due": due, "trained": trained, "gate": verdict,
-    }  # fmt: skip
-    night.step("8-report", lambda: steps.write_report(night, parts, decided))
+        parts |= _challenge(night, changes, drift)
+    decided = night.step("9-decide", lambda: steps.carry_out(night, parts))
+    night.step("10-report", lambda: steps.write_report(night, parts, decided))
     return night.step(RESULT, lambda: _result(night, parts, decided))
 
 
+def _challenge(night: Night, changes: dict[str, Any], drift: dict[str, Any]) -> dict[str, Any]:
+    tuned = night.step(SEARCH, lambda: search_settings(night))
+    trained = night.step(
+        "5-train", lambda: steps.train_challenger(night, changes, drift, tuned)
+    )  # fmt: skip
+    verdict = night.step("6-gate", lambda: steps.judge_challenger(night, changes))
+    trained |= night.step("7-register", lambda: steps.register_challenger(night, trained))
+    report = night.step("8-backtest", lambda: backtest_challenger(night, verdict))
+    return {"tuned": tuned, "trained": trained, "gate": verdict, "backtest": report}
+
+
 def _result(night: Night, parts: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
+    backtest = parts["backtest"]
     return {
         "night": night.identity,
         "outcome": decided["outcome"],
@@ -106,5 +110,7 @@ def _result(night: Night, parts: dict[str, Any], decided: dict[str, Any]) -> dic
         "bundle_version": parts["trained"].get("bundle_version"),
         "champion_version": decided["champion_version"],
         "gate_figures": parts["gate"].get("figures", {}),
+        "backtest_light": backtest.get("light"),
+        "backtest_report": backtest.get("report"),
         "report": str(night.journal.folder / REPORT),
     }

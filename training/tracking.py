@@ -131,7 +131,12 @@ class TrackedRun:
 
 @contextmanager
 def tracked_run(
-    kind: Kind, portfolio: Portfolio, *, store: Store | None = None, name: str | None = None
+    kind: Kind,
+    portfolio: Portfolio,
+    *,
+    store: Store | None = None,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[TrackedRun]:
     """Keep what is done in the block as one MLflow run.
 
@@ -145,6 +150,8 @@ def tracked_run(
         By default `models.mlflow_store.Store.of_environment`.
     name : str, optional
         By default kind, portfolio and time.
+    tags : mapping of str to str, optional
+        What the run can be found by from its first moment on; see `end_runs`.
 
     Raises
     ------
@@ -161,7 +168,7 @@ def tracked_run(
             _experiment(client, target),
             start_time=int(started.timestamp() * 1000),
             run_name=title,
-            tags=_origin(kind, portfolio, whole),
+            tags=_origin(kind, portfolio, whole) | dict(tags or {}),
         ).info.run_id
         run = TrackedRun(client, target, run_id)
     try:
@@ -177,6 +184,45 @@ def tracked_run(
             run.tags({"error": f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]})
             client.set_terminated(run_id, status)
         raise
+
+
+def end_runs(store: Store, tags: Mapping[str, str]) -> int:
+    """Mark the runs with all these tags KILLED: what they did was cut short and is done again.
+
+    Parameters
+    ----------
+    store : Store
+        Where the runs are kept.
+    tags : mapping of str to str
+        As given to `tracked_run`.
+
+    Returns
+    -------
+    int
+        Runs that were marked; those that broke off and say so already are not.
+
+    Raises
+    ------
+    StoreError
+        When the store cannot be reached or written.
+    """
+    # An embedded store that was never written has no runs.
+    if store.file is not None and not store.file.is_file():
+        return 0
+    with answering(store) as client:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return 0
+        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        left = [
+            run.info.run_id
+            for run in client.search_runs([experiment.experiment_id], wanted)
+            if run.info.status in ("RUNNING", "FINISHED")
+        ]
+        for run_id in left:
+            client.log_batch(run_id, tags=[RunTag("error", "killed before it was written down")])
+            client.set_terminated(run_id, "KILLED")
+        return len(left)
 
 
 def fetch_folder(store: Store, run_id: str, name: str, into: Path) -> Path:

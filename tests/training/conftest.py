@@ -1,4 +1,4 @@
-"""Training sets made of plain arrays."""
+"""Training sets made of plain arrays, and the bank whose nights are tested."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -11,7 +11,10 @@ import pytest
 from features.horizons import HORIZONS_MONTHS, rate_column
 from features.portfolio import PortfolioMeta
 from features.spec import FeatureDefinition, FeatureSpec
+from tests.training.night_bank import bank, done, founded
 from training.dataset import TrainingSet
+
+__all__ = ["bank", "done", "founded"]
 
 
 @pytest.fixture(scope="session")
