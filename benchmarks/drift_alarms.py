@@ -2,8 +2,9 @@
 
     python -m benchmarks.drift_alarms [WORLDS] [LOANS] [NIGHTS]
 
-Each world is simulated with a seed of its own. A champion is trained on what was known two years
-before the end, and each later night looks for drift, as `npl retrain` does. Stated are the chances
+Each world is simulated with a seed of its own. A champion is trained on what was known NIGHTS
+quarters before the end of 2024, and each later night, a quarter apart, looks for drift, as `npl
+retrain` does. Stated are the chances
 that any feature, and that any cash, is told to have drifted on one night.
 """
 

@@ -1,7 +1,7 @@
 """A million loans through the service: `python -m benchmarks.service_million [LOANS]`.
 
 One Parquet upload to `npl serve` with its worker inside; its memory is watched at every step. The
-result is held, row by row, to the scoring path of `npl score`.
+first, middle and last 50,000 rows of the result are held to the scoring path of `npl score`.
 """
 
 import sys
@@ -15,10 +15,14 @@ import polars as pl
 from benchmarks.service_model import small_model
 from benchmarks.service_process import Processes, free_port, wait_until_ready, watched_memory
 from features.sources.simulated import simulate
+from models.bundle import Bundle, read_bundle
+from models.request import check_bare_tape
+from models.scoring import score_loans
 from service.keys import create_key
 from service.settings import Settings
 from service.storage import open_database
 
+_COMPARED = 50_000
 PARQUET = "application/vnd.apache.parquet"
 _STEPS = {
     "Parquet": "result?format=parquet",
@@ -56,12 +60,13 @@ def main(loans: int) -> None:
             headers = {"Authorization": f"Bearer {secret}"}
             with httpx.Client(base_url=address, headers=headers, timeout=1_800) as client:
                 for reasons in (False, True):
-                    _one(client, service.pid, tape, folder / "answer", reasons=reasons)
+                    _one(client, service.pid, read_bundle(bundle), tape, reasons=reasons)
         finally:
             processes.end()
 
 
-def _one(client: httpx.Client, pid: int, tape: Path, answer: Path, *, reasons: bool) -> None:
+def _one(client: httpx.Client, pid: int, bundle: Bundle, tape: Path, *, reasons: bool) -> None:
+    answer = tape.with_name("answer")
     print(f"reasons: {reasons}; upload of {tape.stat().st_size / 1e6:,.0f} MB")
     with watched_memory(pid) as seen:
         started = time.perf_counter()
@@ -100,6 +105,19 @@ def _one(client: httpx.Client, pid: int, tape: Path, answer: Path, *, reasons: b
             told = "" if found.status_code == 200 else answer.read_text()
             size = answer.stat().st_size / 1e6
             _tell(f"{name}: {found.status_code}, {size:,.0f} MB {told}", started, seen)
+        if name == "Parquet":
+            _require_same(bundle, tape, answer, reasons=reasons)
+
+
+def _require_same(bundle: Bundle, tape: Path, answer: Path, *, reasons: bool) -> None:
+    """Refuse a result that is not, to the last bit, what the command line gives."""
+    loans = int(pl.scan_parquet(tape).select(pl.len()).collect().item())
+    for start in (0, loans // 2, max(0, loans - _COMPARED)):
+        checked = check_bare_tape(pl.scan_parquet(tape).slice(start, _COMPARED), bundle, "tape")
+        scores = score_loans(bundle.model, checked.tape, checked.ledger, explain=reasons)
+        found = pl.scan_parquet(answer).slice(start, _COMPARED).collect()
+        assert found.equals(checked.complete(scores)), f"rows from {start} on differ"
+    print("  rows as npl score gives them")
 
 
 def _tell(what: str, started: float, seen: list[float]) -> None:

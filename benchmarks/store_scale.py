@@ -26,7 +26,7 @@ from features.store import open_store
 from models.monitoring import LiveForecasts, monitor
 from models.package_distribution import SharedRisk
 from service.identifiers import KeyedHash
-from service.monitoring import KnownCash
+from service.known_cash import KnownCash
 
 NIGHTS = (date(2024, 12, 31), date(2025, 1, 31))
 PARTS = 4

@@ -22,9 +22,9 @@ def verify(
     """Read the whole chain; exit with 3 if an entry was changed, removed or put in."""
     from cli.serve import settings_of
     from service.audit import verify as verified
-    from service.storage import open_database
+    from service.storage import existing_database
 
-    verdict = verified(open_database(settings_of(data=data, database=database)))
+    verdict = verified(existing_database(settings_of(data=data, database=database)))
     for fault in verdict.faults:
         typer.echo(fault, err=True)
     told = "broken" if verdict.faults else "whole"

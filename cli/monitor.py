@@ -39,11 +39,13 @@ def run(
     from models.errors import MonitoringError
     from models.package_report.monitoring_page import render_overview
     from service.identifiers import KeyedHash
-    from service.monitoring import KnownCash, overview
-    from service.storage import open_database
+    from service.known_cash import KnownCash
+    from service.monitoring import overview
+    from service.storage import existing_database
 
     settings = settings_of(data=data, database=database)
     hashes = KeyedHash(settings.secret(make=False))
+    engine = existing_database(settings)
     held = open_store(store)
     if as_of is not None:
         held = held.as_of(as_of.date())
@@ -51,7 +53,7 @@ def run(
     known = KnownCash.of(held, hashes)
     archive = settings.data_folder / "bundles"
     document = overview(
-        open_database(settings),
+        engine,
         settings.data_folder,
         lambda version: read_bundle(archive / version),
         known,
@@ -104,7 +106,8 @@ def _write_metrics(path: Path, document: dict[str, Any]) -> None:
         warned.labels(by).set(sum(row["warning"] is not None for row in document[by]))
         alarms.labels(by).set(sum(alarm["by"] == by for alarm in document["alarms"]))
     for row in document["models"]:
-        ratio.labels(row["model_version"]).set(row["ratio"])
+        if row["ratio"] is not None:
+            ratio.labels(row["model_version"]).set(row["ratio"])
     done = Gauge("npl_monitoring_completed_timestamp_seconds", "When.", registry=registry)
     done.set_to_current_time()
     with replacing_file(path) as aside:

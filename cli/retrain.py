@@ -36,7 +36,7 @@ def run(
     """Look at what is new, train where due, promote or refuse, and leave a report.
 
     Prints one line of JSON. Exit codes beside those of 'npl': 0 promoted, refused or nothing due; 5
-    another night is at work; 6 held for a decision by hand ('npl decide'); 7 with --as-of, the past
+    another night is at work; 6 held for a decision by hand ('npl decide'); 8 with --as-of, the past
     night came out otherwise.
     """
     from cli import console
@@ -47,6 +47,9 @@ def run(
     from training.nightly import run_night
     from training.tuned import read_tuned
 
+    if as_of is not None and metrics is not None:
+        raise typer.BadParameter("only without --as-of: it tells of nights that are done now",
+                                 param_hint="--metrics")  # fmt: skip
     mlflow, chosen = Store.of_environment(), NightSettings.read(settings) if settings else DEFAULT
     search = read_tuned(tuned) if tuned else None
 

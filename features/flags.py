@@ -100,9 +100,9 @@ class Seen:
         unseen : polars.Series, shape (loans,)
             Lists of the features whose value is outside the vocabulary.
         """
-        values = np.empty((frame.height, len(self.numbers)))
-        for place, name in enumerate(self.numbers):
-            values[:, place] = frame[name].to_numpy()
+        values = np.empty((frame.height, 0))
+        if self.numbers:
+            values = frame[list(self.numbers)].to_numpy()
         # A missing number compares as neither.
         outside = (values < self.low) | (values > self.high)
         masks = self._missing(frame, np.isnan(values), unseen)

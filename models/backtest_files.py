@@ -22,12 +22,24 @@ def file_of_folder(folder: Path, bundle_version: str, name: str) -> bytes | None
     Raises
     ------
     ModelsError
-        When the folder holds no backtest.
+        When the folder holds no backtest, or another takes its place meanwhile.
     """
     try:
-        told = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        return (folder / name).read_bytes() if told.get(MODEL) == bundle_version else None
+        if _judged(folder) != bundle_version:
+            return None
+        found = (folder / name).read_bytes()
+        replaced = _judged(folder) != bundle_version
     except (OSError, ValueError) as error:
         raise ModelsError(
-            f"{folder}: no backtest there; give the folder that 'npl backtest --out' wrote"
+            f"{folder}: no whole backtest there; give the folder that 'npl backtest --out' wrote,"
+            " or try again where one is being written"
         ) from error
+    if replaced:
+        raise ModelsError(f"{folder}: another backtest has just taken its place; try again")
+    return found
+
+
+def _judged(folder: Path) -> str | None:
+    told = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    found = told.get(MODEL) if isinstance(told, dict) else None
+    return found if isinstance(found, str) else None

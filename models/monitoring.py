@@ -206,8 +206,9 @@ def monitor(
     polars.DataFrame
         The columns of `by`, sorted; `loans`; `months` (mean age, by forecast cash);
         `forecast_amount`, `actual_amount`, `low_amount`, `high_amount`; `ratio` (累计回收率, actual
-        over forecast); `p_value` (two-sided, of cash as far from what was forecast); `warning`
-        (`below`, `above` or null).
+        over forecast, null where that is not above 0); `p_value` (two-sided, of cash as far from
+        what was forecast); `warning` (`below`, `above` or null). Where no loan of a group has a
+        forecast above 0, nothing tells how far cash may scatter: ends, p and warning are null.
 
     Raises
     ------
@@ -216,47 +217,27 @@ def monitor(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, not {level}")
-    period = vintage_period(loans[CUT_OFF], shared.vintage_months)
     known = loans.with_columns(
-        vintage=pl.col(CUT_OFF).dt.strftime("%Y") + "Q" + pl.col(CUT_OFF).dt.quarter().cast(str),
-        period=period,
+        vintage=vintage_quarter(),
+        period=vintage_period(loans[CUT_OFF], shared.vintage_months),
         forecast=pl.col("ead") * pl.col("forecast_rate"),
         actual=pl.col("ead") * pl.col("actual_rate"),
         lump=pl.col("ead") * _lumps(loans, lumps),
-    )
+    ).with_columns(due=pl.col("forecast").clip(lower_bound=0.0))
+    forecast, due = pl.col("forecast").sum(), pl.col("due").sum()
     groups = known.group_by(by).agg(
         loans=pl.len(),
-        months=(pl.col("months") * pl.col("forecast")).sum() / pl.col("forecast").sum(),
-        forecast_amount=pl.col("forecast").sum(),
+        months=pl.when(due > 0)
+        .then((pl.col("months") * pl.col("due")).sum() / due)
+        .otherwise(pl.col("months").mean()),
+        forecast_amount=forecast,
         actual_amount=pl.col("actual").sum(),
-        own=(pl.col("forecast") * pl.col("lump")).sum(),
+        due=due,
+        ratio=pl.when(forecast > 0).then(pl.col("actual").sum() / forecast),
     )
-    cells = known.group_by(*by, "period", "region").agg(pl.col("forecast").sum())
-    periods = cells.group_by(*by, "period").agg(pl.col("forecast").sum())
-    squares = [
-        table.group_by(by).agg((pl.col("forecast") ** 2).sum().alias(name))
-        for table, name in ((periods, "vintages"), (cells, "regions"))
-    ]
-    for table in squares:
-        groups = groups.join(table, on=by, nulls_equal=True)
-    variance = (
-        pl.col("own")
-        + shared.vintage_sd**2 * pl.col("vintages")
-        + shared.region_sd**2 * pl.col("regions")
-    )
-    # Gamma, as sums of lumps are: skewed where few are due, near normal where many are.
-    told = groups.filter(pl.col("forecast_amount") > 0).with_columns(variance=variance).sort(by)
-    mean, spread = told["forecast_amount"].to_numpy(), told["variance"].to_numpy()
-    tail = (1 - level) / 2
-    law = stats.gamma(mean**2 / spread, scale=spread / mean)
-    low, high = law.ppf(tail), law.ppf(1 - tail)
-    paid = told["actual_amount"].to_numpy()
-    p_value = np.minimum(2 * np.minimum(law.cdf(paid), law.sf(paid)), 1.0)
-    ends = told.with_columns(
-        low_amount=pl.Series(low), high_amount=pl.Series(high), p_value=pl.Series(p_value)
-    )
+    told = groups.join(_variances(known, by, shared), on=by, nulls_equal=True).sort(by)
     actual = pl.col("actual_amount")
-    return ends.select(
+    return _with_band(told, level).select(
         *by,
         "loans",
         "months",
@@ -265,11 +246,51 @@ def monitor(
         "low_amount",
         "high_amount",
         "p_value",
-        ratio=actual / pl.col("forecast_amount"),
+        "ratio",
         warning=pl.when(actual < pl.col("low_amount"))
         .then(pl.lit("below"))
         .when(actual > pl.col("high_amount"))
         .then(pl.lit("above")),
+    )
+
+
+def vintage_quarter() -> pl.Expr:
+    """Cut-off quarter of a loan, such as 2024Q3."""
+    day = pl.col(CUT_OFF)
+    return day.dt.strftime("%Y") + "Q" + day.dt.quarter().cast(pl.String)
+
+
+def _variances(known: pl.DataFrame, by: Sequence[str], shared: SharedRisk) -> pl.DataFrame:
+    """`variance` of the cash of each group: of its own lumps, and of what its loans share."""
+    own = known.group_by(by).agg(own=(pl.col("due") * pl.col("lump")).sum())
+    cells = known.group_by(*by, "period", "region").agg(pl.col("due").sum())
+    periods = cells.group_by(*by, "period").agg(pl.col("due").sum())
+    for table, name in ((periods, "vintages"), (cells, "regions")):
+        squares = table.group_by(by).agg((pl.col("due") ** 2).sum().alias(name))
+        own = own.join(squares, on=by, nulls_equal=True)
+    return own.select(
+        *by,
+        variance=pl.col("own")
+        + shared.vintage_sd**2 * pl.col("vintages")
+        + shared.region_sd**2 * pl.col("regions"),
+    )
+
+
+def _with_band(told: pl.DataFrame, level: float) -> pl.DataFrame:
+    """The groups with `low_amount`, `high_amount` and `p_value`; null where no cash is due."""
+    lumpy = (pl.col("due") > 0) & (pl.col("variance") > 0)
+    judged = told.select(pl.when(lumpy).then(pl.col("due", "variance")))
+    mean, spread = judged.cast(pl.Float64).fill_null(np.nan).to_numpy().T
+    # Gamma, as sums of lumps are: skewed where few are due, near normal where many. Where costs
+    # are forecast beyond cash, they are no lumps: they move the law as a whole.
+    costs = told["due"].to_numpy() - told["forecast_amount"].to_numpy()
+    law = stats.gamma(mean**2 / spread, loc=-costs, scale=spread / mean)
+    tail = (1 - level) / 2
+    paid = told["actual_amount"].to_numpy()
+    p_value = np.minimum(2 * np.minimum(law.cdf(paid), law.sf(paid)), 1.0)
+    ends = {"low_amount": law.ppf(tail), "high_amount": law.ppf(1 - tail), "p_value": p_value}
+    return told.with_columns(
+        pl.Series(name, values, dtype=pl.Float64).fill_nan(None) for name, values in ends.items()
     )
 
 

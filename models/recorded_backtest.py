@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from models.backtest_files import FOLDER, MODEL
+from models.errors import RegistryError, StoreError
 from models.mlflow_store import Store
 from models.registry import answering
 
@@ -22,11 +23,11 @@ def recorded_file(store: Store, bundle_version: str, name: str) -> bytes | None:
 
     Raises
     ------
-    StoreError, RegistryError
-        As `models.registry.answering`.
+    StoreError
+        As `models.registry.answering`; also when the run's files are gone.
     """
     store.require()
-    with answering(store) as client, tempfile.TemporaryDirectory() as scratch:
+    with answering(store) as client:
         runs = client.search_runs(
             [experiment.experiment_id for experiment in client.search_experiments()],
             f"tags.kind = '{FOLDER}' AND tags.{MODEL} = '{bundle_version}'"
@@ -34,7 +35,16 @@ def recorded_file(store: Store, bundle_version: str, name: str) -> bytes | None:
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )
-        if not runs:
-            return None
-        found = client.download_artifacts(runs[0].info.run_id, f"{FOLDER}/{name}", scratch)
-        return Path(found).read_bytes()
+    if not runs:
+        return None
+    run_id = runs[0].info.run_id
+    try:
+        with answering(store) as client, tempfile.TemporaryDirectory() as scratch:
+            found = client.download_artifacts(run_id, f"{FOLDER}/{name}", scratch)
+            return Path(found).read_bytes()
+    # Of files in a folder MLflow lets through what the system tells.
+    except (OSError, RegistryError) as error:
+        raise StoreError(
+            f"MLflow store {store.shown}: {name} of the backtest, run {run_id}, is gone or cannot"
+            " be read; make the backtest again"
+        ) from error

@@ -112,6 +112,10 @@ class RecoveryModel:
         """Horizon that counts as ultimate, where cash is dated."""
         return self.timing.ultimate_months if isinstance(self.timing, DevelopmentPattern) else None
 
+    @cached_property
+    def _levels(self) -> dict[str, tuple[str, ...]]:
+        return {d.name: d.levels for d in self.spec.definitions if d.kind == "category"}
+
     def score(self, features: pl.DataFrame) -> Array:
         """Score of each loan's ultimate rate, shape (loans,).
 
@@ -124,7 +128,7 @@ class RecoveryModel:
 
     def _inputs(self, features: pl.DataFrame) -> tuple[FeatureMatrix, Array]:
         """What both parts read: the features as numbers, and what the linear part makes of them."""
-        matrix = FeatureMatrix.of(features, self.spec.names)
+        matrix = FeatureMatrix.of(features, self.spec.names, self._levels)
         # A part without weight is not worth its time.
         effects = (
             self.linear.effects(matrix) if self.linear_weight else np.zeros_like(matrix.values)

@@ -41,7 +41,8 @@ class RegisteredVersion:
     registered_at : str
         Time, UTC.
     promoted_at : str
-        Last time it was made champion, UTC; empty for never.
+        Last time it was to be made champion, UTC; empty for never. Written before the alias: a
+        champion always bears its own.
     """
 
     name: str

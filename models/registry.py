@@ -247,7 +247,9 @@ def show(store: Store, reference: ModelReference) -> Lineage:
     """
     store.require()
     with answering(store) as client:
-        version = _version(client, reference)
+        found = _find(client, reference)
+        model = client.get_registered_model(found.name)
+        version = RegisteredVersion.of(found, model)
         run = client.get_run(version.run_id)
         return Lineage(
             of=version,
@@ -255,7 +257,7 @@ def show(store: Store, reference: ModelReference) -> Lineage:
             run_status=run.info.status,
             parameters=dict(sorted(run.data.params.items())),
             metrics=dict(sorted(run.data.metrics.items())),
-            former_champions=_history(client.get_registered_model(version.name)),
+            former_champions=_former(model),
         )
 
 
@@ -279,7 +281,7 @@ def promote(store: Store, reference: ModelReference) -> RegisteredVersion:
         former = _alias(model, CHAMPION)
         if former == version.version:
             raise RegistryError(f"{version.name} {former} is the champion already")
-        kept = _history(model) if former is None else (*_history(model), former)
+        kept = _former(model) if former is None else (*_former(model), former)
         _crown(client, version, kept)
         return _version(client, version.reference)
 
@@ -312,8 +314,7 @@ def rollback(store: Store, name: str = DEFAULT_NAME, of: int | None = None) -> R
         present = _alias(model, CHAMPION)
         if of not in (None, present):
             raise RegistryError(f"{name}: version {present} is the champion, not {of}")
-        # An interrupted promotion may have written the history and not the alias.
-        history = [version for version in _history(model) if version != present]
+        history = _former(model)
         if not history:
             raise RegistryError(f"{name} has had no champion before version {present}")
     former = ModelReference(name, history[-1], None)
@@ -322,7 +323,7 @@ def rollback(store: Store, name: str = DEFAULT_NAME, of: int | None = None) -> R
         # Loading takes its time: two that go back at once come to the same champion.
         if _alias(client.get_registered_model(name), CHAMPION) not in (present, former.version):
             raise RegistryError(f"{name}: the champion changed while going back; look again")
-        _crown(client, _version(client, former), tuple(history[:-1]))
+        _crown(client, _version(client, former), history[:-1])
         return _version(client, former)
 
 
@@ -378,14 +379,20 @@ def _crown(client: MlflowClient, version: RegisteredVersion, history: tuple[int,
     # History first: an interrupted promotion then forgets no champion.
     kept = ",".join(map(str, history[-_KEPT_CHAMPIONS:]))
     client.set_registered_model_tag(version.name, _HISTORY, kept)
-    client.set_registered_model_alias(version.name, CHAMPION, str(version.version))
+    # Before the alias: a champion never bears the time of an earlier promotion, by whose first
+    # scores it may have been judged.
     client.set_model_version_tag(version.name, str(version.version), "promoted_at", _now())
+    client.set_registered_model_alias(version.name, CHAMPION, str(version.version))
     if CHALLENGER in version.aliases:
         client.delete_registered_model_alias(version.name, CHALLENGER)
 
 
-def _history(model: RegisteredModel) -> tuple[int, ...]:
-    return tuple(int(part) for part in model.tags.get(_HISTORY, "").split(",") if part)
+def _former(model: RegisteredModel) -> tuple[int, ...]:
+    """Champions before the present one, the latest last."""
+    history = [int(part) for part in model.tags.get(_HISTORY, "").split(",") if part]
+    # An interrupted promotion may have written the history and not the alias.
+    present = _alias(model, CHAMPION)
+    return tuple(version for version in history if version != present)
 
 
 def _alias(model: RegisteredModel, alias: str) -> int | None:

@@ -40,6 +40,8 @@ class CheckedInput:
         Name the faults give to the tape.
     row_numbers : polars.Series, optional
         The file's own number of each row.
+    unread : tuple of str
+        Headers of a spreadsheet that mean no field; columns of other tapes are told as faults.
     """
 
     tape: pl.LazyFrame
@@ -48,6 +50,7 @@ class CheckedInput:
     faults: Faults
     file: str
     row_numbers: pl.Series | None = None
+    unread: tuple[str, ...] = ()
 
     def rows(self) -> int:
         """Rows of the tape, good and set aside."""

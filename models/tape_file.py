@@ -54,7 +54,8 @@ def checked_input(
     checked = check_bare_tape(
         sheet.tape.lazy(), bundle, path.name, sheet.row_numbers, strict=strict
     )
-    return replace(checked, faults=Faults.merged(Faults.of_source(sheet.faults), checked.faults))
+    faults = Faults.merged(Faults.of_source(sheet.faults), checked.faults)
+    return replace(checked, faults=faults, unread=sheet.report.unused)
 
 
 def _checked_folder(path: Path, bundle: Bundle, strict: bool) -> CheckedInput:

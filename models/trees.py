@@ -38,19 +38,35 @@ class FeatureMatrix:
     values: Array
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, names: Sequence[str]) -> "FeatureMatrix":
-        """Numbers of some columns of a feature frame."""
-        schema = frame.schema
-        levels = {
-            name: tuple(dtype.categories.to_list())
-            for name in names
-            if isinstance(dtype := schema[name], pl.Enum)
-        }
+    def of(
+        cls,
+        frame: pl.DataFrame,
+        names: Sequence[str],
+        levels: dict[str, tuple[str, ...]] | None = None,
+    ) -> "FeatureMatrix":
+        """Numbers of some columns of a feature frame.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Feature frame.
+        names : sequence of str
+            Columns.
+        levels : dict of str to tuple of str, optional
+            As the attribute, where it is known; else it is read off the frame, which takes longer
+            than the rest for one loan.
+        """
+        if levels is None:
+            schema = frame.schema
+            levels = {
+                name: tuple(dtype.categories.to_list())
+                for name in names
+                if isinstance(dtype := schema[name], pl.Enum)
+            }
         if not names:
             return cls((), {}, np.empty((frame.height, 0)))
         numbers = frame[list(names)].select(pl.all().to_physical()).to_numpy()
-        values = np.ascontiguousarray(numbers, dtype=np.float64)
-        return cls(tuple(names), levels, values)
+        return cls(tuple(names), levels, np.ascontiguousarray(numbers, dtype=np.float64))
 
 
 def tree_matrix(frame: pl.DataFrame, names: Sequence[str]) -> Array:

@@ -21,8 +21,8 @@ from service.errors import PROBLEM, ServiceError, encoded, problem
 from service.first_scores import FirstScores
 from service.identifiers import KeyedHash
 from service.incoming import Incoming, UnsettledError
+from service.known_cash import KnownCashes
 from service.middleware import RequestContext
-from service.monitoring import KnownCashes
 from service.routes import health, models, monitoring, packages, recoveries, results, valuations
 from service.security import Gatekeeper
 from service.served import ModelInService
@@ -69,6 +69,9 @@ def start(settings: Settings) -> Service:
         hashes=hashes,
         cashes=KnownCashes(settings.store, hashes),
         incoming=Incoming.opened(settings.data_folder),
+        first_scores=(
+            FirstScores(engine, model, settings.data_folder) if model.follows_champion else None
+        ),
         shadow=_shadow(settings, stopping),
         stopping=stopping,
     )
@@ -77,7 +80,8 @@ def start(settings: Settings) -> Service:
 def _shadow(settings: Settings, stopping: threading.Event) -> Shadow | None:
     if not settings.shadow:
         return None
-    archive = settings.data_folder / "bundles"
+    # Apart: what never served is for reviewers alone.
+    archive = settings.data_folder / "shadow"
     return Shadow(settings.shadow, archive, settings.champion_seconds, stopping)
 
 
@@ -95,8 +99,8 @@ def make_app(service: Service) -> FastAPI:
         for _ in range(settings.workers_in_process):
             worker = Worker(settings, service.engine, service.model, service.corrections, stopping)
             beside.append(worker.run)
-        if service.model.follows_champion:
-            first_scores = FirstScores(service.engine, service.model, settings.data_folder)
+        first_scores = service.first_scores
+        if first_scores is not None:
             beside.append(lambda: first_scores.watch(settings.champion_seconds, stopping))
         service.threads += [threading.Thread(target=work, daemon=True) for work in beside]
         for thread in service.threads:

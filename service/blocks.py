@@ -61,9 +61,12 @@ class BlocksHash:
 
     def add(self, block: pl.DataFrame) -> None:
         """Take the next rows; the same table in other blocks has another hash."""
-        # A block that is part of a larger table is written like one that stands alone.
-        whole = block.rechunk()
-        self._digest.update(whole.write_ipc_stream(None, compression="uncompressed").getvalue())
+        # A block that is part of a larger table is written like one that stands alone: texts as
+        # views would carry the texts of their neighbours along.
+        stream = block.rechunk().write_ipc_stream(
+            None, compression="uncompressed", compat_level=pl.CompatLevel.oldest()
+        )
+        self._digest.update(stream.getvalue())
 
     def hexdigest(self) -> str:
         """The hash of all that was added."""

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from features.errors import LockedError
 from features.locking import exclusive
 
 FOLDER: Final = "incoming"
@@ -38,7 +39,11 @@ class Incoming:
         while True:
             made = cls(data_folder)
             lock = made._path.with_suffix(LOCK)
-            made._held.enter_context(exclusive(lock, "uploads"))
+            try:
+                made._held.enter_context(exclusive(lock, "uploads"))
+            except LockedError:
+                # Who clears up looks at the new file this very moment.
+                continue
             # One who clears up may have taken the file for a dead one's before it was locked.
             if lock.exists():
                 made._path.mkdir()

@@ -24,6 +24,10 @@ MODEL: Final = Gauge("npl_model_in_service", "1 for the model in service.", ["ve
 TAKEN_BACK: Final = Counter(
     "npl_champions_taken_back_total", "Champions whose first scores left their expected range."
 )
+WATCH_TROUBLED: Final = Gauge(
+    "npl_champion_watch_troubled",
+    "1 while first scores cannot be looked at, or a champion that is to be taken back cannot be.",
+)
 REFUSED: Final = Gauge(
     "npl_model_refused",
     "1 while the newest model is refused, or the registry cannot tell it; the old one answers.",

@@ -33,7 +33,12 @@ from service.errors import UnprocessableError
 from service.identifiers import KeyedHash
 from service.kept_forecasts import forecasts_of
 from service.package_folder import FORECASTS, LEDGER, PAGE, SCORES, SUMMARY, TAPE, PackageFolder
-from service.recovery import SOFTWARE, fault_documents, refuse_personal_values
+from service.recovery import (
+    SOFTWARE,
+    fault_documents,
+    refuse_personal_headers,
+    refuse_personal_values,
+)
 
 Report = Callable[[str, int, int], None]
 _LONGEST_TEXT: Final = 10_000
@@ -173,6 +178,8 @@ def run_package(order: PackageOrder, means: Means, report: Report) -> PackageRes
 def _checked(order: PackageOrder, means: Means) -> CheckedInput:
     """Check the upload, and write its good rows: they are read again and again."""
     checked = _checked_upload(order, means.bundle)
+    undeclared = checked.faults.tally["field"].drop_nulls().to_list()
+    refuse_personal_headers([*checked.unread, *undeclared], means.policy)
     refuse_personal_values(checked.faults, means.policy)
     write_plan(order.out / TAPE, checked.tape)
     write_plan(order.out / LEDGER, checked.ledger)

@@ -34,7 +34,8 @@ class PunctualProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the headers of the next request on a connection."""
         super().on_message_begin()
-        if self._late is None:
+        # While an answer is under way, a refusal would stand in its midst.
+        if self._late is None and getattr(self.cycle, "response_complete", True):
             self._expect_headers()
 
     def on_headers_complete(self) -> None:

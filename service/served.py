@@ -162,17 +162,15 @@ class ModelInService:
         name : str
             One of `models.backtest_files`.
         folder : Path, optional
-            Where to look; by default the runs of the registry that the model is from.
+            Where to look where the model is a folder; a registered one's runs tell.
 
         Raises
         ------
         ModelsError
             When the folder or the registry cannot be read.
         """
-        if folder is not None:
-            return file_of_folder(folder, version, name)
         if isinstance(self._name, Path):
-            return None
+            return None if folder is None else file_of_folder(folder, version, name)
         from models.mlflow_store import Store  # noqa: PLC0415
         from models.recorded_backtest import recorded_file  # noqa: PLC0415
 

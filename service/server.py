@@ -1,5 +1,7 @@
 """Running the service: a first key where there is none, then uvicorn."""
 
+import gc
+
 import uvicorn
 
 from service.app import make_app, start
@@ -28,6 +30,9 @@ def serve(settings: Settings) -> None:
         # Once, to whoever started it; never to the logs.
         print(f"first API key (operator), shown only now: {key}", flush=True)
     print(f"npl-recovery serves model {service.model.served.version} on {address}", flush=True)
+    # What is there by now stays: the collector need not walk it again in the midst of answers.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
         make_app(service),
         host=settings.host,

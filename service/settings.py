@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     store : Path, optional
         Portfolio store of `npl ingest`, where valuations meet their later cash.
     data_folder : Path
-        Uploads, results, served bundles and, by default, the database.
+        Uploads, results, served bundles, those of challengers and, by default, the database.
     database_url : str
         SQLAlchemy URL; by default a SQLite file in `data_folder`.
     host, port : str, int

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from service.audit import Recorder
 from service.corrections import CorrectionsInService
+from service.first_scores import FirstScores
 from service.identifiers import KeyedHash
 from service.incoming import Incoming
-from service.monitoring import KnownCashes
+from service.known_cash import KnownCashes
 from service.security import Gatekeeper
 from service.served import ModelInService
 from service.settings import Settings
@@ -48,6 +49,8 @@ class Service:
         Uploads on their way in.
     scorers : ThreadPoolExecutor
         Threads that score.
+    first_scores : FirstScores, optional
+        The watch of new champions; None where the model follows no champion.
     shadow : Shadow, optional
         The challenger; None where none is set.
     stopping : threading.Event
@@ -65,6 +68,7 @@ class Service:
     hashes: KeyedHash
     cashes: KnownCashes
     incoming: Incoming
+    first_scores: FirstScores | None = None
     shadow: Shadow | None = None
     scorers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_SCORERS, thread_name_prefix="scorer")
@@ -78,6 +82,7 @@ class Service:
         for thread in self.threads:
             thread.join(_ENDING_SECONDS)
         self.scorers.shutdown()
+        self.cashes.close()
         self.recorder.close()
         self.incoming.close()
         self.engine.dispose()

@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import make_url
 
+from service.errors import StartError
 from service.settings import Settings
 
 METADATA: Final = sa.MetaData()
@@ -79,7 +80,7 @@ def open_database(settings: Settings) -> sa.Engine:
     if url.startswith("sqlite"):
         name = make_url(url).database
         Path(name or "").parent.mkdir(parents=True, exist_ok=True)
-    patient = _patient_engine(url)
+    patient = patient_engine(url)
     try:
         _upgrade(patient)
     finally:
@@ -87,9 +88,33 @@ def open_database(settings: Settings) -> sa.Engine:
     return make_engine(url)
 
 
+def existing_database(settings: Settings) -> sa.Engine:
+    """Engine of a database that a service has made; nothing is made or brought up to date.
+
+    Raises
+    ------
+    StartError
+        When there is none, or it is not a service's.
+    """
+    url = make_url(settings.database)
+    shown = url.render_as_string(hide_password=True)
+    mend = "give the folder of the service (NPL_DATA_FOLDER), or its NPL_DATABASE_URL"
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise StartError(f"{shown}: no database there; {mend}")
+    # A command that reads may take its time, as the service may not.
+    engine = patient_engine(settings.database)
+    try:
+        absent = {VALUATIONS.name, CHAIN.name} - set(sa.inspect(engine).get_table_names())
+    except sa.exc.DatabaseError as error:
+        raise StartError(f"{shown}: cannot be read ({error.orig}); {mend}") from error
+    if absent:
+        raise StartError(f"{shown}: not of a service, it lacks {', '.join(sorted(absent))}; {mend}")
+    return engine
+
+
 def make_engine(url: str) -> sa.Engine:
     """Engine of a database, without touching it; one that does not answer in time is an error."""
-    engine = _patient_engine(url)
+    engine = patient_engine(url)
     if engine.dialect.name == "postgresql":
         from service.postgresql import PunctualConnection  # noqa: PLC0415
 
@@ -100,7 +125,7 @@ def make_engine(url: str) -> sa.Engine:
     return engine
 
 
-def _patient_engine(url: str) -> sa.Engine:
+def patient_engine(url: str) -> sa.Engine:
     """Engine whose statements may take their time, as bringing tables up to date may."""
     parts = make_url(url)
     if parts.drivername == "postgresql":

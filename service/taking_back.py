@@ -104,11 +104,12 @@ def carry_out(lineage: Lineage) -> bool:
         When the registry cannot be reached, or the former champion cannot be used.
     """
     registry, store = registry_in_service()
-    name, version = lineage.of.name, lineage.of.version
+    name, version, promoted_at = lineage.of.name, lineage.of.version, lineage.of.promoted_at
 
     def standing() -> bool:
         champion = registry.show(store, ModelReference(name, None, CHAMPION)).of
-        return bool(champion.version == version)
+        # Whoever has promoted it again since knows why.
+        return bool((champion.version, champion.promoted_at) == (version, promoted_at))
 
     if not standing():
         return False

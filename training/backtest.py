@@ -174,7 +174,7 @@ def _features(walk: Walk) -> pl.DataFrame:
 def _provenance(portfolio: Portfolio, walk: Walk, parameters: dict[str, Any]) -> dict[str, Any]:
     spec = walk.models[max(walk.models)].spec
     return {
-        "data_hash": data_hash(portfolio) if portfolio.path else None,
+        "data_hash": data_hash(portfolio) if portfolio.digest or portfolio.path else None,
         "spec_hash": spec.hash,
         "formula_hash": formula_hash(spec),
         "git_commit": git_commit(),

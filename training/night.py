@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +12,10 @@ from typing import Any, Final
 from features.durable import sweep
 from features.store import PortfolioStore
 from models.mlflow_store import Store
+from models.reference import DEFAULT_NAME
 from training.night_journal import NightJournal
 from training.night_settings import NightSettings
+from training.tracking import end_runs
 from training.tuned import Tuned
 
 NIGHTS: Final = "nights"
@@ -21,6 +24,7 @@ DECISIONS: Final = "decisions.jsonl"
 REPORT: Final = "report.md"
 BUNDLE: Final = "bundle"
 TUNED: Final = "tuned.json"
+RESULT: Final = "result"
 Progress = Callable[[str], None]
 
 
@@ -83,7 +87,14 @@ class Night:
     @property
     def tags(self) -> dict[str, str]:
         """What the night's MLflow runs are found by."""
-        return {"night": self.identity}
+        return tags_of(self.identity)
+
+    @property
+    def command(self) -> str:
+        """What does this night, from where its store lies; settings stand in its report."""
+        name = "" if self.name == DEFAULT_NAME else f" --name {shlex.quote(self.name)}"
+        forced = " --force" if self.forced else ""
+        return f"npl retrain --store {shlex.quote(self.store.folder.name)}{name}{forced}"
 
     @property
     def own_folder(self) -> Path:
@@ -107,3 +118,26 @@ class Night:
     def decisions(self) -> Path:
         """The store's record of decisions."""
         return self.store.folder / DECISIONS
+
+
+def tags_of(identity: str) -> dict[str, str]:
+    """What the MLflow runs of a night are found by."""
+    return {"night": identity}
+
+
+def end_dead_runs(folder: Path, mlflow: Store) -> int:
+    """End the MLflow runs that nights which never came to their end left going; how many.
+
+    Such a night may never be done again: a new delivery makes another one. The caller holds the
+    lock of the store, so nobody is at work on any.
+
+    Raises
+    ------
+    StoreError
+        When the registry cannot be used.
+    """
+    return sum(
+        end_runs(mlflow, tags_of(night.name))
+        for night in sorted((folder / NIGHTS).glob("*/"))
+        if not (night / f"{RESULT}.json").exists()
+    )

@@ -11,7 +11,6 @@ from training.errors import TrainingError
 from training.night import Night
 from training.night_training import way_of
 from training.report.changes import key_figures
-from training.tracking import end_runs
 
 FOLDER: Final = "backtest"
 _SEED: Final = 20_251_125
@@ -31,14 +30,13 @@ def backtest_challenger(night: Night, verdict: dict[str, Any]) -> dict[str, Any]
     drawn = of_loans(portfolio, sampled_ids(ids, most, _SEED))
     bundle = read_bundle(night.bundle_folder)
     wanted = Wanted(
-        command=f"npl retrain, night {night.identity}",
+        command=night.command,
         language=night.settings.backtest.language,
         bundle=bundle,
         settings=way_of(bundle.provenance).settings,
         tags=night.tags,
     )
     folder = night.journal.folder / FOLDER
-    end_runs(night.mlflow, night.tags | {"kind": "backtest"})
     try:
         _, report = tracked_backtest(check_portfolio(drawn), wanted, folder, night.mlflow)
     except TrainingError as error:
@@ -48,7 +46,7 @@ def backtest_challenger(night: Night, verdict: dict[str, Any]) -> dict[str, Any]
         "told": f"{min(most, len(ids)):,} of {len(ids):,} loans",
         "light": report.light,
         "figures": key_figures(report),
-        "report": str(folder / PAGE),
+        "report": f"{FOLDER}/{PAGE}",
     }
 
 

@@ -36,10 +36,21 @@ class NightJournal:
         TrainingError
             When an entry cannot be read.
         """
-        path = self.folder / f"{name}.json"
+        path = self._path(name)
         if not path.exists():
             text = json.dumps(work(), ensure_ascii=False, indent=1, sort_keys=True)
             write_durably(path, text + "\n")
+        return self._read(path)
+
+    def found(self, name: str) -> dict[str, Any] | None:
+        """What a step found; None where it was not done. Errors as in `step`."""
+        path = self._path(name)
+        return self._read(path) if path.exists() else None
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def _read(self, path: Path) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -35,7 +35,7 @@ def night_report(
     lines = [
         f"# Night {identity}: {decided['outcome'].replace('_', ' ')}",
         "",
-        f"{gate.get('reason', 'Nothing is due.')}",
+        f"{decided['reason']}",
         "",
         f"- portfolio {store.meta.name}, commit {store.last.number}, known at"
         f" {store.last.known_at.isoformat(timespec='seconds')}, observed until"

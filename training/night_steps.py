@@ -17,17 +17,17 @@ from models.errors import RegistryError
 from models.first_scores import TAG, ExpectedScores
 from models.reference import CHAMPION, ModelReference
 from models.registered import RegisteredVersion
-from training.decision_log import add_decision
+from training.decision_log import add_decision, read_decisions
 from training.drift import measure_drift
 from training.night import REPORT, Night
 from training.night_outcome import Outcome
 from training.night_report import night_report
-from training.night_training import train_night, way_tonight
+from training.night_training import train_night, way_of, way_tonight
 from training.night_trial import inspect_shipment, run_trial
 from training.night_tuning import tuned_for
 from training.promotion import judge
 from training.recent_cash import expected_in
-from training.tracking import end_runs, tracked_run
+from training.tracking import tracked_run
 from training.train import Trained
 from training.train_record import record_training
 
@@ -47,7 +47,7 @@ def _champion(night: Night) -> RegisteredVersion | None:
 
 def _had_champion(night: Night) -> bool:
     """Whether an earlier night of this store made one: then its absence is a fault."""
-    return (night.decisions).exists()
+    return any(entry["model"] == night.name for entry in read_decisions(night.decisions))
 
 
 def find_changes(night: Night) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def find_due(night: Night, changes: dict[str, Any], drift: dict[str, Any]) -> di
     too_early = (
         champion is not None
         and night.tuned is None
-        and not drift["cash_drifted"]
+        and not (drift["cash_drifted"] and _is_redrawn(night, champion))
         and date.fromisoformat(champion.provenance.known_on) > eve
     )
     return {
@@ -139,6 +139,11 @@ def find_due(night: Night, changes: dict[str, Any], drift: dict[str, Any]) -> di
         "reasons": reasons,
         "too_early": too_early,
     }
+
+
+def _is_redrawn(night: Night, champion: Bundle) -> bool:
+    """Whether a challenger that is drawn level tonight is so otherwise than the champion was."""
+    return way_of(champion.provenance).drawn_months != night.settings.drift.drawn_months
 
 
 def fit_challenger(
@@ -164,8 +169,7 @@ def fit_challenger(
 def train_challenger(
     night: Night, changes: dict[str, Any], drift: dict[str, Any], tuned: dict[str, Any]
 ) -> dict[str, Any]:
-    """Train in an MLflow run; runs that a kill left behind are ended first."""
-    end_runs(night.mlflow, night.tags | {"kind": "train"})
+    """Train in an MLflow run."""
     portfolio = night.store.portfolio(learnable=True)
     with tracked_run("train", portfolio, store=night.mlflow, tags=night.tags) as run:
         trained = fit_challenger(night, changes, drift, tuned)
@@ -224,20 +228,30 @@ def _versions(night: Night) -> list[RegisteredVersion]:
 
 
 def carry_out(night: Night, parts: dict[str, Any]) -> dict[str, Any]:
-    """Bring the decision into the registry and onto the record."""
+    """Bring the decision into the registry and onto the record.
+
+    What the record holds of this night stands: people and services may have decided since.
+    """
     changes, trained, verdict = parts["changes"], parts["trained"], parts["gate"]
     if not parts["due"]["due"]:
-        return {"outcome": "nothing_due", "champion_version": changes["champion_version"]}
-    version = trained["version"]
-    decision = verdict["decision"]
-    outcome: Outcome = "refused" if decision == "refuse" else "held"
-    champion = changes["champion_version"]
-    if decision == "promote":
-        outcome = "first_champion" if champion is None else "promoted"
-        standing = _champion(night)
-        if standing is None or standing.version != version:
-            registry.promote(night.mlflow, ModelReference(night.name, version, None))
-        champion = version
+        champion = changes["champion_version"]
+        return {"outcome": "nothing_due", "champion_version": champion, "reason": "nothing is due"}
+    decided = [one for one in read_decisions(night.decisions) if one["id"] == night.identity]
+    if decided:
+        return _as_told(decided[0])
+    version, reason = trained["version"], verdict["reason"]
+    outcome: Outcome = "refused" if verdict["decision"] == "refuse" else "held"
+    standing = _champion(night)
+    champion = None if standing is None else standing.version
+    if verdict["decision"] == "promote":
+        obstacle = _obstacle(night, version, champion, changes["champion_version"])
+        if obstacle is None:
+            outcome = "first_champion" if changes["champion_version"] is None else "promoted"
+            if champion != version:
+                registry.promote(night.mlflow, ModelReference(night.name, version, None))
+            champion = version
+        else:
+            reason = obstacle
     entry = add_decision(
         night.decisions,
         {
@@ -247,11 +261,31 @@ def carry_out(night: Night, parts: dict[str, Any]) -> dict[str, Any]:
             "version": version,
             "bundle_version": trained["bundle_version"],
             "former_champion": changes["champion_version"],
-            "reason": verdict["reason"],
+            "champion_version": champion,
+            "reason": reason,
             "by": "npl retrain",
         },
     )
-    return {"outcome": outcome, "champion_version": champion, "decision_hash": entry["hash"]}
+    return _as_told(entry)
+
+
+def _as_told(entry: dict[str, Any]) -> dict[str, Any]:
+    told = {name: entry[name] for name in ("outcome", "champion_version", "reason")}
+    return told | {"decision_hash": entry["hash"]}
+
+
+def _obstacle(night: Night, version: int, standing: int | None, judged: int | None) -> str | None:
+    """Why a version that won is not promoted all the same; None where nothing is in the way."""
+    if standing == version:
+        return None
+    if standing != judged:
+        return (
+            f"the champion is version {standing or 'none'} by now, and the challenger was held"
+            f" against version {judged or 'none'}"
+        )
+    own = registry.show(night.mlflow, ModelReference(night.name, version, None)).of
+    # This night, killed before its decision was on the record, had promoted it.
+    return "it was promoted, and taken back since" if own.promoted_at else None
 
 
 def write_report(night: Night, parts: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from features.portfolio import Portfolio
 from models.bundle import Bundle, Provenance
 from models.recovery import RecoveryModel
 from training.dataset import training_set
+from training.errors import NoCashError
 from training.evaluation import Judged, held_out
 from training.examples import with_typical_examples
 from training.fairness import fairness_rows
@@ -61,7 +62,13 @@ def way_of(provenance: Provenance) -> Way:
 def as_fitted(bundle: Bundle) -> RecoveryModel:
     """The model of a bundle before it was drawn level."""
     shift = bundle.provenance.settings[_SHIFT]
-    return replace(bundle.model, level=bundle.model.level - shift)
+    return replace(bundle.model, level=bundle.model.level - (shift or 0.0))
+
+
+def lacks_level(bundle: Bundle) -> bool:
+    """Whether a bundle was to be drawn level, and no cash came to draw it from."""
+    told = bundle.provenance.settings
+    return told.get(_DRAWN) is not None and told[_SHIFT] is None
 
 
 def way_tonight(
@@ -101,8 +108,8 @@ def way_tonight(
 def train_night(portfolio: Portfolio, way: Way, origin: dict[str, Any], most_loans: int) -> Trained:
     """Train with settings that stand, and judge those out of time.
 
-    Baselines are not fitted: they tell a person how good the model is, which one night does not
-    change.
+    Where no cash came to draw a level from, the model is as fitted, which the gate holds. Baselines
+    are not fitted: they tell a person how good the model is, which one night does not change.
 
     Parameters
     ----------
@@ -128,8 +135,9 @@ def train_night(portfolio: Portfolio, way: Way, origin: dict[str, Any], most_loa
     loans, actual = held_out(split.test, split.horizon_months)
     fitted = fit_recovery(whole, settings)
     model = _drawn(fitted, portfolio, way, most_loans)
+    shift = None if model is None else model.level - fitted.level
     bundle = Bundle(
-        model=replace(model, uncertainty=uncertainty),
+        model=replace(model or fitted, uncertainty=uncertainty),
         portfolio=portfolio.meta,
         provenance=Provenance(
             data_hash=data_hash(portfolio),
@@ -138,22 +146,28 @@ def train_night(portfolio: Portfolio, way: Way, origin: dict[str, Any], most_loa
             known_on=portfolio.meta.observed_until_date.isoformat(),
             settings=way.as_document()
             | {"evidence": [], "vintage_by": "cut_off_date"}
-            | {_SHIFT: model.level - fitted.level}
+            | {_SHIFT: shift}
             | origin,
         ),
         accuracy=accuracy_rows(split, [judged]),
-        caveats=(*caveats, *_level_caveat(way)),
+        caveats=(*caveats, *_level_caveat(way, shift)),
         fairness=fairness_rows(loans, judged.forecast, actual),
     )
     return Trained(with_typical_examples(bundle, portfolio), split, Choice(settings, []), [judged])
 
 
-def _level_caveat(way: Way) -> tuple[str, ...]:
+def _level_caveat(way: Way, shift: float | None) -> tuple[str, ...]:
     if way.drawn_months is None:
         return ()
+    if shift is None:
+        return (
+            f"The latest {way.drawn_months} booked months brought no cash to draw the level from:"
+            " it is as fitted.",
+        )
     return (
-        f"The level is drawn from the cash of the latest {way.drawn_months} booked months, which"
-        " had drifted; the spread of the intervals is that of the fit before it.",
+        f"The level is drawn from the cash of the latest {way.drawn_months} booked months, since"
+        " cash drifted from this model's forecasts or from those of a champion before it; the"
+        " spread of the intervals is that of the fit before it.",
     )
 
 
@@ -169,7 +183,7 @@ def _judged(split: Holdout, settings: FitSettings) -> Judged:
 
 
 def fit_as_of(portfolio: Portfolio, way: Way, eve: date, most_loans: int) -> RecoveryModel:
-    """Train a way on what was known on a day.
+    """Train a way on what was known on a day; as fitted where no cash came to draw it level.
 
     Parameters
     ----------
@@ -191,10 +205,17 @@ def fit_as_of(portfolio: Portfolio, way: Way, eve: date, most_loans: int) -> Rec
     data = training_set(portfolio, known_on=known_on)
     model = fit_recovery(data.between(None, eve + timedelta(days=1)), way.settings)
     then = portfolio.meta.model_copy(update={"observed_until_date": known_on})
-    return _drawn(model, replace(portfolio, meta=then), way, most_loans)
+    return _drawn(model, replace(portfolio, meta=then), way, most_loans) or model
 
 
-def _drawn(model: RecoveryModel, portfolio: Portfolio, way: Way, most_loans: int) -> RecoveryModel:
+def _drawn(
+    model: RecoveryModel, portfolio: Portfolio, way: Way, most_loans: int
+) -> RecoveryModel | None:
+    """The model by the way's level; None where no cash came to draw it from."""
     if way.drawn_months is None:
         return model
-    return levelled(model, portfolio, way.drawn_months, most_loans)
+    try:
+        return levelled(model, portfolio, way.drawn_months, most_loans)
+    except NoCashError:
+        # A night without cash is no fault of the machine: it is judged, and a person is told.
+        return None

@@ -25,7 +25,7 @@ from models.recovery import RecoveryModel
 from models.scoring import QUANTILES, score_loans
 from training.errors import TrainingError
 from training.night_settings import GateSettings
-from training.night_training import as_fitted, fit_as_of, way_of
+from training.night_training import as_fitted, fit_as_of, lacks_level, way_of
 from training.promotion import Shipment, Trial
 from training.recent_cash import expected_in
 
@@ -93,7 +93,7 @@ def run_trial(
         challenger_ultimate=ours.ultimate_rate,
         shipped_ultimate=expected_in(shipped.model, now, loans).ultimate_rate,
     )
-    return trial, _unjudged(challenger, standing, shipped, past)
+    return trial, unjudged(challenger, standing, shipped, past)
 
 
 def _as_told_first(then: Portfolio, now: Portfolio) -> pl.LazyFrame:
@@ -102,13 +102,16 @@ def _as_told_first(then: Portfolio, now: Portfolio) -> pl.LazyFrame:
     return pl.concat([then.tape, came], how="diagonal")
 
 
-def _unjudged(
+def unjudged(
     challenger: RecoveryModel,
     champion: RecoveryModel,
     shipped: Bundle,
     past: PortfolioStore | None,
 ) -> tuple[str, ...]:
+    """What a trial cannot see of the model that is shipped; each leaves it to a person."""
     told = []
+    if lacks_level(shipped):
+        told.append("no cash came to draw its level from: it is as fitted")
     if past is None:
         told.append(
             "the store does not reach back before the trial: what was known then is a guess"

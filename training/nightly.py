@@ -6,21 +6,19 @@ changes nothing; a killed one goes on where it was.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from features.locking import exclusive
 from features.store import open_store
 from models.mlflow_store import Store
 from models.reference import DEFAULT_NAME
 from training import night_steps as steps
-from training.night import LOCK_FILE, REPORT, Night, Progress
+from training.night import LOCK_FILE, REPORT, RESULT, Night, Progress, end_dead_runs
 from training.night_backtest import backtest_challenger
 from training.night_settings import NightSettings
 from training.night_tuning import STEP as SEARCH
 from training.night_tuning import search_settings
 from training.tuned import Tuned
-
-RESULT: Final = "result"
 
 
 def run_night(
@@ -55,7 +53,8 @@ def run_night(
     Returns
     -------
     tuple of (dict, dict)
-        The result, the same however often the night was killed; and seconds by step of this run.
+        The result, the same however often the night was killed, its `backtest_report` told from
+        the night's folder on; and seconds by step of this run.
 
     Raises
     ------
@@ -67,6 +66,7 @@ def run_night(
     # Read first: a folder that is no store is told as such, and gets no lock.
     open_store(folder)
     with exclusive(folder / LOCK_FILE, "npl retrain"):
+        end_dead_runs(folder, mlflow)
         night = Night(open_store(folder), mlflow, name, settings, tuned, forced, tell)
         return _steps(night), night.seconds
 
@@ -100,7 +100,7 @@ def _result(night: Night, parts: dict[str, Any], decided: dict[str, Any]) -> dic
     return {
         "night": night.identity,
         "outcome": decided["outcome"],
-        "reason": parts["gate"].get("reason", "nothing is due"),
+        "reason": decided["reason"],
         "store_commit": night.store.last.number,
         "observed_until_date": parts["changes"]["observed_until_date"],
         "loans": parts["changes"]["loans"],

@@ -16,7 +16,7 @@ from features.portfolio import Portfolio
 from features.recent_cash import latest_window, loans_in
 from models.link import rate_of
 from models.recovery import RecoveryModel, curve_of
-from training.errors import TrainingError
+from training.errors import NoCashError, TrainingError
 from training.recent_cash import between
 
 Array = NDArray[np.float64]
@@ -42,12 +42,23 @@ def levelled(
 
     Raises
     ------
+    NoCashError
+        When the months brought no cash.
     TrainingError
-        When the model tells no curve, or no level brings so little or so much.
+        When the model tells no curve, no loan could bring cash, or no level brings so little or so
+        much.
     """
     if model.timing is None:
         raise TrainingError("the model tells no curve: it was trained on undated outcomes")
     loans = loans_in(portfolio, latest_window(portfolio.meta, months), most_loans)
+    if loans.is_empty():
+        raise TrainingError(f"no loan could bring cash in the latest {months} booked months")
+    came = float(loans["actual_rate"].sum())
+    if came <= 0:
+        raise NoCashError(
+            f"{loans.height:,} loans brought no net cash in the latest {months} booked months:"
+            " no level can be drawn; check the ledger"
+        )
     ids = loans.lazy().select("loan_id")
     tape = portfolio.tape.join(ids, on="loan_id", how="semi")
     built = build_scoring_frame(tape, portfolio.ledger, model.spec).collect(engine="streaming")
@@ -55,7 +66,6 @@ def levelled(
     score = model.score(frame)
     shares = model.timing.shares(frame.select(model.spec.names))
     ages = loans["from_months"].to_numpy(), loans["to_months"].to_numpy()
-    came = float(loans["actual_rate"].sum())
 
     def excess(shift: float) -> float:
         curve = curve_of(rate_of(score + shift, model.link), shares)
@@ -63,7 +73,7 @@ def levelled(
 
     if excess(-_REACH) >= 0 or excess(_REACH) <= 0:
         raise TrainingError(
-            f"cash of the latest {months} months is {came:.4f} times the exposure, which no level"
-            " of the model's forecasts comes to; check the ledger"
+            f"cash of the latest {months} months is {came / loans.height:.4f} times the exposure of"
+            " a loan on average, which no level of the model's forecasts comes to; check the ledger"
         )
     return replace(model, level=model.level + float(brentq(excess, -_REACH, _REACH, xtol=1e-9)))

@@ -187,7 +187,10 @@ def tracked_run(
 
 
 def end_runs(store: Store, tags: Mapping[str, str]) -> int:
-    """Mark the runs with all these tags KILLED: what they did was cut short and is done again.
+    """Mark the runs with all these tags that still go on KILLED.
+
+    The caller knows that whoever did their work is dead. A run that a registered version names
+    stays as it is: its work was done.
 
     Parameters
     ----------
@@ -199,7 +202,7 @@ def end_runs(store: Store, tags: Mapping[str, str]) -> int:
     Returns
     -------
     int
-        Runs that were marked; those that broke off and say so already are not.
+        Runs that were marked.
 
     Raises
     ------
@@ -213,11 +216,12 @@ def end_runs(store: Store, tags: Mapping[str, str]) -> int:
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return 0
-        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        wanted.append("attributes.status = 'RUNNING'")
         left = [
             run.info.run_id
-            for run in client.search_runs([experiment.experiment_id], wanted)
-            if run.info.status in ("RUNNING", "FINISHED")
+            for run in client.search_runs([experiment.experiment_id], " and ".join(wanted))
+            if not client.search_model_versions(f"run_id = '{run.info.run_id}'", max_results=1)
         ]
         for run_id in left:
             client.log_batch(run_id, tags=[RunTag("error", "killed before it was written down")])

@@ -10,6 +10,7 @@ from models.wording import Label
 _STATUS: Final = {
     "within": Label("within its band", "区间内"),
     "early_warning": Label("early warning", "预警"),
+    "insufficient": Label("no band: no cash was forecast", "未预测现金，无预警区间"),
     "too_early": Label("too early: no month is booked yet", "尚无入账月份"),
 }
 _WARNINGS: Final = {

@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 import xlsxwriter
+from polars import selectors as cs
 
 from features.frames import AnyFrame, collected
 from features.replacing import replacing_file
@@ -29,7 +30,31 @@ from models.package_tables import POINTS
 from models.wording import GROUPS, Label, level_label
 
 EXCEL_ROWS: Final = 1_048_575
+# A part of a workbook has at most 4 GB, and long before that it opens nowhere. What a cell takes
+# beside its text is about this much.
+SHEET_BYTES: Final = 2_500_000_000
+_CELL_BYTES: Final = 50
 EXCEL_CHARACTERS: Final = 32_767
+
+
+def workbook_refusal(scores: AnyFrame) -> str:
+    """Why scores do not go into a workbook; empty where they do.
+
+    Parameters
+    ----------
+    scores : polars.LazyFrame or polars.DataFrame
+        From `models.scoring`.
+    """
+    told = cs.exclude(cs.starts_with(POINTS))
+    sizes = scores.select(pl.len(), (told & cs.string()).str.len_bytes().sum().name.prefix("of_"))
+    rows, *texts = collected(sizes).row(0)
+    if rows > EXCEL_ROWS:
+        return f"{rows:,} loans, an Excel sheet holds {EXCEL_ROWS:,}"
+    columns = len(scores.select(told).collect_schema())
+    size = rows * columns * _CELL_BYTES + sum(texts)
+    if size > SHEET_BYTES:
+        return f"{rows:,} loans in {columns} columns, a sheet of some {size / 1e9:.1f} GB"
+    return ""
 
 
 def write_workbook(
@@ -83,10 +108,10 @@ def _refuse_what_excel_cannot_hold(
             f"{path}: {rows:,} scores, but the package has {valuation.loans:,} loans;"
             " give the scores it was valued from"
         )
-    if rows > EXCEL_ROWS:
+    refusal = workbook_refusal(scores)
+    if refusal:
         raise ScoringError(
-            f"{path}: {rows:,} loans, an Excel sheet holds {EXCEL_ROWS:,};"
-            " write the scores as parquet (npl score --out scores.parquet)"
+            f"{path}: {refusal}; write the scores as parquet (npl score --out scores.parquet)"
         )
     longest = collected(scores.select(pl.col(pl.String).str.len_chars().max()))
     for name, characters in longest.row(0, named=True).items():

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 from models.backtest_files import DOCUMENT, PAGE, WORKBOOK
 from models.bundle import Bundle
 from models.card import model_card
-from models.errors import BundleError
+from models.errors import BundleError, ModelsError
 from service.corrections import correction_document
-from service.errors import NotFoundError
+from service.errors import NotFoundError, UnavailableError
 from service.openapi import SAFE_PAGE, XLSX, content, problems
 from service.security import Reader, Reviewer
 from service.served import Served
@@ -26,11 +26,18 @@ _REPORTS: Final = {
 
 @router.get("/v1/models", summary="The model in service", responses=problems())
 def list_models(request: Request, _key: Reader) -> dict[str, Any]:
-    """Tell the model in service, and why a newer one was refused; the old one answers then."""
+    """Tell the model in service, and why a newer one was refused; the old one answers then.
+
+    `watched` tells whether its first scores as champion are looked at: it is false of a model that
+    follows no champion, that was registered without knowing where its scores should lie, and until
+    the service has looked.
+    """
     service: Service = request.app.state.service
     served = service.model.served
     corrections = correction_document(service.corrections.in_force(served.version))
-    about = _about(served) | {"correction": corrections}
+    watch = service.first_scores
+    watched = watch is not None and watch.watches(served.source)
+    about = _about(served) | {"correction": corrections, "watched": watched}
     refused = service.model.refused
     return {"in_service": about, "refused": None if refused is None else asdict(refused)}
 
@@ -119,7 +126,11 @@ def get_backtest(
     _require_version(version)
     service: Service = request.app.state.service
     name, media_type = _REPORTS[format]
-    found = service.model.backtest_file(version, name, service.settings.backtest)
+    try:
+        found = service.model.backtest_file(version, name, service.settings.backtest)
+    # It says nothing of the model in service, which answers on.
+    except ModelsError as error:
+        raise UnavailableError(f"the backtest cannot be read: {error}") from error
     if found is None:
         raise NotFoundError(
             f"no backtest of model {version} is kept: make one with 'npl backtest PORTFOLIO --model"

@@ -1,8 +1,11 @@
 """A valued package beside its later cash: figures by month, and a page."""
 
+import asyncio
 from datetime import date
+from functools import partial
 from typing import Annotated, Any, Final
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 
 from models.package_report.monitoring_page import render_package_monitoring
@@ -10,6 +13,7 @@ from service import audit, queue
 from service.errors import ConflictError
 from service.kept_forecasts import recorded_valuation
 from service.keys import ApiKey
+from service.known_cash import KnownCash
 from service.monitoring import package_monitoring
 from service.openapi import SAFE_PAGE, content, problems
 from service.routes.packages import found
@@ -26,11 +30,11 @@ AsOf = Annotated[date | None, Query(description="Cash as it was known at the end
     summary="Realised against forecast cash to date, by month, with its alarm band",
     responses={200: content("application/json", "The figures.", {"type": "object"}), **_WAITS},
 )
-def get_monitoring(
+async def get_monitoring(
     request: Request, package_id: str, key: Reader, as_of: AsOf = None
 ) -> dict[str, Any]:
     """Hold the forecast as it was made against the cash that came since."""
-    return _monitored(request, package_id, key, as_of)
+    return await _monitored(request, package_id, key, as_of)
 
 
 @router.get(
@@ -39,22 +43,26 @@ def get_monitoring(
     response_class=Response,
     responses={200: content("text/html", "One page without scripts."), **_WAITS},
 )
-def get_monitoring_page(
+async def get_monitoring_page(
     request: Request, package_id: str, key: Reader, as_of: AsOf = None
 ) -> Response:
     """Draw the curve of the cash within its band."""
-    page = render_package_monitoring(_monitored(request, package_id, key, as_of))
+    document = await _monitored(request, package_id, key, as_of)
+    page = await asyncio.to_thread(render_package_monitoring, document)
     return Response(page, media_type="text/html", headers=SAFE_PAGE)
 
 
-def _monitored(
+async def _monitored(
     request: Request, package_id: str, key: ApiKey, as_of: date | None
 ) -> dict[str, Any]:
     service: Service = request.app.state.service
-    row = found(service, package_id, key)
+    row = await asyncio.to_thread(found, service, package_id, key)
     if row.state != queue.DONE:
         raise ConflictError(f"the package is {row.state}, it has no valuation to follow")
-    known = service.cashes.on(as_of)
+    return await service.cashes.followed(row.valuation_id, as_of, partial(_followed, service, row))
+
+
+def _followed(service: Service, row: sa.Row[Any], known: KnownCash) -> dict[str, Any]:
     recorded = audit.find(service.engine, row.valuation_id)
     assert recorded is not None, "a finished package is on record"
     valuation = recorded_valuation(recorded, service.settings.data_folder)

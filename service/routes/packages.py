@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service import queue
+from service.blocks import file_hash
 from service.bodies import save_body
 from service.errors import ConflictError, NotFoundError, UnsupportedError
 from service.keys import ApiKey
@@ -153,10 +154,27 @@ async def put_ledger(request: Request, package_id: str, key: Valuer) -> dict[str
         await save_body(request, aside, settings.max_upload_bytes, settings.request_seconds)
         await asyncio.to_thread(look_at, aside, ".parquet", settings)
         await asyncio.to_thread(_to_disk, aside)
-        aside.replace(folder.ledger)
-        await asyncio.to_thread(_to_disk, folder.path)
-    await asyncio.to_thread(queue.release, service.engine, package_id)
+        await asyncio.to_thread(link_ledger, aside, folder)
+    if not await asyncio.to_thread(queue.release, service.engine, package_id):
+        raise ConflictError("the package no longer waits for a ledger")
     return status_of(await asyncio.to_thread(found, service, package_id, key))
+
+
+def link_ledger(aside: Path, folder: PackageFolder) -> None:
+    """Put a ledger in its place, once: a worker may be reading it already.
+
+    Raises
+    ------
+    ConflictError
+        When another one is there.
+    """
+    try:
+        os.link(aside, folder.ledger)
+    except FileExistsError:
+        # Sent before, and the answer was lost.
+        if file_hash(aside) != file_hash(folder.ledger):
+            raise ConflictError("another ledger was sent for this package before") from None
+    _to_disk(folder.path)
 
 
 @router.get(

@@ -18,7 +18,7 @@ from features.replacing import replacing_file
 from features.spreadsheet_text import harmless
 from models.bundle import Bundle
 from models.package import value_package
-from models.package_report.workbook import EXCEL_ROWS, write_workbook
+from models.package_report.workbook import workbook_refusal, write_workbook
 from service import queue
 from service.blocks import blocks_of
 from service.conversion import loan_documents
@@ -167,11 +167,11 @@ def _csv(folder: Path) -> Path:
 def _workbook(folder: Path, row: sa.Row[Any], bundle: Bundle) -> Path:
     def make(path: Path) -> None:
         scores, tape = pl.scan_parquet(folder / SCORES), pl.scan_parquet(folder / TAPE)
-        loans = int(scores.select(pl.len()).collect().item())
-        if loans > EXCEL_ROWS:
+        refusal = workbook_refusal(scores)
+        if refusal:
             raise ConflictError(
-                f"the package has {loans:,} loans, an Excel sheet holds {EXCEL_ROWS:,}: ask for"
-                " format=parquet or format=csv"
+                f"the package has {refusal}: ask for format=parquet or format=csv, or send it"
+                " again with reasons=false"
             )
         day = row.parameters["cut_off_date"]
         cut_off = None if day is None else date.fromisoformat(day)

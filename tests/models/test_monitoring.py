@@ -157,3 +157,48 @@ def test_independent_lumps_leave_the_interval_as_often_as_stated() -> None:
         warned += monitor(loans, LUMPS, SharedRisk.none(), level=0.9)["warning"].count()
     # Mean square bounds the variance from above: fewer than 30, but some.
     assert 0 < warned <= 42
+
+
+def below_cost(forecast: list[float], actual: list[float]) -> pl.DataFrame:
+    """Two hundred loans, half with each forecast and cash."""
+    half = valued(100, 0.0)
+    return pl.concat(
+        [
+            half.with_columns(forecast_rate=pl.lit(rate), actual_rate=pl.lit(paid))
+            for rate, paid in zip(forecast, actual, strict=True)
+        ]
+    )
+
+
+def test_costs_forecast_beyond_cash_move_the_band_and_are_no_lumps() -> None:
+    # 10,000 due in lumps of 200, 4,000 of costs beyond the cash of the other loans.
+    found = monitor(below_cost([0.1, -0.04], [0.1, -0.04]), LUMPS, SharedRisk.none())
+    row = found.row(0, named=True)
+    ends = stats.gamma.ppf([0.005, 0.995], 10_000 / 200, scale=200)
+    assert (row["low_amount"], row["high_amount"]) == pytest.approx(tuple(ends - 4_000))
+    assert (row["forecast_amount"], row["warning"]) == (pytest.approx(6_000), None)
+    assert row["p_value"] > 0.5
+    # Less is forecast than the costs: there is a band yet, and no ratio.
+    found = monitor(below_cost([0.1, -0.12], [0.1, -0.12]), LUMPS, SharedRisk.none())
+    row = found.row(0, named=True)
+    assert row["low_amount"] < row["forecast_amount"] < row["high_amount"]
+    assert (row["warning"], row["ratio"]) == (None, None)
+
+
+@pytest.mark.parametrize("forecast", [[-0.01, -0.02], [0.0, 0.0]])
+def test_where_no_cash_is_due_there_is_no_band_and_no_warning(forecast: list[float]) -> None:
+    found = monitor(below_cost(forecast, [0.0, -0.5]), LUMPS, SharedRisk.none()).row(0, named=True)
+    for name in ("low_amount", "high_amount", "p_value", "ratio", "warning"):
+        assert found[name] is None
+    assert (found["loans"], found["months"]) == (200, 4.0)
+
+
+def test_forecasts_slightly_below_zero_give_a_band() -> None:
+    # By lumps the costs outweigh the cash: 45 * 1,800 a loan against 50 * 200.
+    loans = below_cost([0.05, -0.005], [0.05, -0.004]).with_columns(
+        ead=pl.when(pl.col("forecast_rate") < 0).then(9_000.0).otherwise(1_000.0)
+    )
+    found = monitor(loans, LUMPS, SharedRisk.none()).row(0, named=True)
+    assert found["low_amount"] < found["forecast_amount"] < found["high_amount"]
+    assert found["warning"] is None
+    assert found["p_value"] > 0.2

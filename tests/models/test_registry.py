@@ -9,6 +9,7 @@ from typing import Any
 import mlflow.pyfunc
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc.scoring_server import invocations
 
@@ -84,6 +85,51 @@ def test_the_first_version_is_champion_and_promotion_is_explicit(
     assert registry.rollback(store).version == 1
     with pytest.raises(RegistryError, match="no champion before version 1"):
         registry.rollback(store)
+
+
+class KilledError(Exception):
+    pass
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KilledError
+
+
+@pytest.mark.parametrize("step", ["set_model_version_tag", "set_registered_model_alias"])
+def test_a_promotion_killed_halfway_leaves_champion_and_way_back(
+    store: Store, register: Register, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    for letter in "abc":
+        register(letter * 64)
+    registry.promote(store, registered("2"))
+    before = registry.show(store, registered(CHAMPION))
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, step, _killed)
+        with pytest.raises(KilledError):
+            registry.promote(store, registered("3"))
+    # Whoever goes back from version 2 does not come to version 2.
+    assert registry.show(store, registered(CHAMPION)) == before
+    assert before.former_champions == (1,)
+    registry.promote(store, registered("3"))
+    assert registry.show(store, registered(CHAMPION)).former_champions == (1, 2)
+    assert registry.rollback(store).version == 2
+
+
+def test_a_champion_never_bears_the_time_of_an_earlier_promotion(
+    store: Store, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("a" * 64)
+    register("b" * 64)
+    first = registry.promote(store, registered("2")).promoted_at
+    registry.rollback(store)
+    monkeypatch.setattr(registry, "_now", lambda: "2999-01-01T00:00:00+00:00")
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_model_version_tag", _killed)
+        with pytest.raises(KilledError):
+            registry.promote(store, registered("2"))
+    assert _aliases(store)[CHAMPION] == 1
+    assert registry.show(store, registered("2")).of.promoted_at == first
+    assert registry.promote(store, registered("2")).promoted_at.startswith("2999")
 
 
 def test_lineage_there_and_back(store: Store, register: Register, bundle: Bundle) -> None:

@@ -1,20 +1,23 @@
 """Keys, roles, limits, and a service that is never open by accident."""
 
+import io
 import re
 import time
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 import structlog
 
+from features.portfolio import Portfolio
 from service.errors import RateLimitedError, StartError, UnauthenticatedError
 from service.keys import ApiKey, create_key, list_keys, revoke_key
 from service.security import Gatekeeper, first_key
 from service.settings import Settings
 from service.state import Service
 from service.storage import open_database
-from tests.service.conftest import MakeService, running
+from tests.service.conftest import CSV, XLSX, MakeService, running, wait_for
 
 PROTECTED = (
     ("POST", "/v1/recoveries"),
@@ -166,6 +169,30 @@ def test_personal_data_is_refused_by_policy(make_service: MakeService) -> None:
             headers={"Authorization": f"Bearer {secret}", "content-type": "text/csv"},
         )
         assert table.status_code == 422
+
+
+def test_personal_columns_behind_short_headers_are_refused(
+    make_service: MakeService, simulated: Portfolio
+) -> None:
+    strict = make_service(personal_data="refuse")
+    secret = create_key(strict.engine, "a", "valuer")[1]
+    tape = simulated.tape.drop("closed_date", "disposal_status").head(3).collect()
+    texts = tape.with_columns(pl.col(pl.Enum).cast(pl.String), 姓名=pl.lit("某" * 400))
+    book = io.BytesIO()
+    texts.with_columns(pl.col(pl.Boolean).cast(pl.String)).write_excel(book)
+    with running(strict) as address:
+        headers = {"Authorization": f"Bearer {secret}"}
+        for content, kind in ((texts.write_csv().encode(), CSV), (book.getvalue(), XLSX)):
+            answer = httpx.post(
+                f"{address}/v1/packages", content=content, headers=headers | {"content-type": kind}
+            )
+            if answer.status_code == 202:
+                with httpx.Client(base_url=address, headers=headers) as asking:
+                    ended = wait_for(asking, answer.json()["package_id"])
+                assert ended["state"] == "failed"
+                assert "姓名" in ended["problem"]["detail"]
+            else:
+                assert answer.status_code == 422
 
 
 def test_health_is_open_and_says_little(client: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """The backtest of a model over HTTP: from its runs, or from a folder; or how to make one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import httpx
@@ -8,8 +9,17 @@ import pytest
 
 from features.portfolio import Portfolio
 from models import registry
-from models.backtest_files import DOCUMENT, FOLDER, MODEL, PAGE, PROVENANCE, WORKBOOK
+from models.backtest_files import (
+    DOCUMENT,
+    FOLDER,
+    MODEL,
+    PAGE,
+    PROVENANCE,
+    WORKBOOK,
+    file_of_folder,
+)
 from models.bundle import Bundle
+from models.errors import ModelsError
 from models.mlflow_store import Store
 from service.keys import create_key
 from tests.service.conftest import XLSX, MakeService, running
@@ -46,7 +56,11 @@ def test_the_latest_finished_run_of_that_model_is_given(
     simulated: Portfolio,
     tmp_path: Path,
 ) -> None:
-    service = make_service(model="champion", champion_seconds=3600, workers_in_process=0)
+    # A folder is no backtest of a registered model.
+    folder = a_backtest(tmp_path / "folder", bundle.version, "of a folder")
+    service = make_service(
+        model="champion", backtest=folder, champion_seconds=3600, workers_in_process=0
+    )
     keys = {
         role: {"Authorization": f"Bearer {create_key(service.engine, role, role)[1]}"}
         for role in ("valuer", "reviewer")
@@ -73,6 +87,21 @@ def test_the_latest_finished_run_of_that_model_is_given(
         assert document.json() == {"told": "new"}
         workbook = client.get(path, headers=keys["reviewer"], params={"format": "xlsx"})
         assert (workbook.content, workbook.headers["content-type"]) == (b"PKnew", XLSX)
+        with registry.answering(registered) as mlflow:
+            (run_of_it,) = mlflow.search_runs(
+                [one.experiment_id for one in mlflow.search_experiments()],
+                f"tags.{MODEL} = '{bundle.version}' AND attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+        kept = Path(run_of_it.info.artifact_uri.removeprefix("file://"), FOLDER, PAGE)
+        kept.unlink()
+        gone = client.get(path, headers=keys["reviewer"])
+        kept.mkdir()
+        unreadable = client.get(path, headers=keys["reviewer"])
+        for answer in (gone, unreadable):
+            assert answer.status_code == 503
+            assert "is gone or cannot be read" in answer.json()["detail"]
         for other in ("../../etc", "0" * 15, "x' OR 'a'='a"):
             answer = client.get(f"/v1/models/{other}/backtest", headers=keys["reviewer"])
             assert answer.status_code == 404
@@ -91,5 +120,27 @@ def test_a_folder_is_given_where_its_model_is_asked_for(
         found = client.get(f"/v1/models/{bundle.version}/backtest")
         assert found.text == "<html>of a folder</html>"
         assert client.get(f"/v1/models/{'f' * 16}/backtest").status_code == 404
+        (folder / PAGE).unlink()
+        half = client.get(f"/v1/models/{bundle.version}/backtest")
         (folder / PROVENANCE).unlink()
-        assert client.get(f"/v1/models/{bundle.version}/backtest").status_code == 503
+        none = client.get(f"/v1/models/{bundle.version}/backtest")
+    for answer in (half, none):
+        assert answer.status_code == 503
+        assert "the backtest cannot be read" in answer.json()["detail"]
+        assert "no whole backtest there" in answer.json()["detail"]
+
+
+def test_no_file_of_a_backtest_that_has_just_taken_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = a_backtest(tmp_path / "b", "a" * 16, "old")
+    later = a_backtest(tmp_path / "later", "b" * 16, "new")
+    read = Path.read_bytes
+
+    def meanwhile(path: Path) -> bytes:
+        shutil.copytree(later, folder, dirs_exist_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", meanwhile)
+    with pytest.raises(ModelsError, match="has just taken its place"):
+        file_of_folder(folder, "a" * 16, PAGE)

@@ -13,15 +13,19 @@ from openpyxl import load_workbook
 
 from features.portfolio import Portfolio
 from features.sources.result import no_ledger
+from models import scoring
 from models.bundle import Bundle
 from models.package import value_package
+from models.package_report import workbook
 from models.scoring import score_loans
 from models.tape_file import checked_input
-from service import queue
+from service import blocks, queue
 from service.audit import Record
+from service.errors import ConflictError
 from service.keys import create_key
+from service.package_folder import PackageFolder
 from service.queue import LeaseLostError
-from service.routes import results
+from service.routes.packages import link_ledger
 from service.worker import Worker
 from tests.service.conftest import ARROW, CSV, PARQUET, XLSX, MakeService, wait_for
 
@@ -78,6 +82,33 @@ def test_an_upload_gives_the_command_lines_numbers_to_the_last_bit(
     assert expected["recovery_rate"].null_count() == 0
 
 
+def test_blocks_change_no_bit(
+    client: httpx.Client,
+    bundle: Bundle,
+    tape: pl.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    bad = tape.with_columns(
+        principal_outstanding=pl.when(pl.int_range(pl.len()).is_in([3, 25]))
+        .then(-1.0)
+        .otherwise("principal_outstanding")
+    )
+    path = tmp_path / "tape.parquet"
+    path.write_bytes(written(bad, PARQUET))
+    checked = checked_input(path, bundle)
+    expected = checked.complete(
+        score_loans(bundle.model, checked.tape, checked.ledger, explain=True)
+    )
+    monkeypatch.setattr(scoring, "BLOCK_LOANS", 7)
+    monkeypatch.setattr(blocks, "BLOCK_ROWS", 11)
+    status = wait_for(client, sent(client, path.read_bytes()).json()["package_id"])
+    result = client.get(f"{URL}/{status['package_id']}/result?format=parquet")
+    assert pl.read_parquet(result.content).equals(expected)
+    again = client.post(f"/v1/valuations/{status['valuation_id']}/replay")
+    assert again.status_code == 200, again.text
+
+
 def test_a_failed_row_never_sinks_the_rest(client: httpx.Client, done: dict[str, Any]) -> None:
     assert done["state"] == "done"
     loans = client.get(f"{URL}/{done['package_id']}/result").json()["loans"]
@@ -131,10 +162,15 @@ def test_a_workbook_beyond_a_sheet_says_what_to_ask_for(
     client: httpx.Client, tape: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = wait_for(client, sent(client, written(tape, PARQUET)).json()["package_id"])
-    monkeypatch.setattr(results, "EXCEL_ROWS", 39)
-    answer = client.get(f"{URL}/{status['package_id']}/result?format=xlsx")
-    assert answer.status_code == 409
-    assert "40 loans, an Excel sheet holds 39: ask for format=parquet" in answer.json()["detail"]
+    for limit, bound, told in (
+        ("SHEET_BYTES", 50_000, "40 loans in "),
+        ("EXCEL_ROWS", 39, "40 loans, an Excel sheet holds 39"),
+    ):
+        monkeypatch.setattr(workbook, limit, bound)
+        answer = client.get(f"{URL}/{status['package_id']}/result?format=xlsx")
+        assert answer.status_code == 409
+        assert told in answer.json()["detail"]
+        assert "ask for format=parquet" in answer.json()["detail"]
 
 
 def test_page_and_pictures(client: httpx.Client, done: dict[str, Any]) -> None:
@@ -197,12 +233,32 @@ def test_a_ledger_follows_the_tape(
         headers={"content-type": PARQUET},
     )
     assert put.status_code == 202, put.text
+    late = client.put(
+        f"{URL}/{package}/ledger",
+        content=written(ledger.head(1), PARQUET),
+        headers={"content-type": PARQUET},
+    )
+    assert late.status_code == 409
     assert wait_for(client, package)["state"] == "done"
     expected = score_loans(bundle.model, tape.lazy(), ledger.lazy())
     result = client.get(f"{URL}/{package}/result?format=parquet").content
     assert pl.read_parquet(result).equals(expected)
     valuation = client.get(f"{URL}/{package}").json()["valuation_id"]
     assert client.post(f"/v1/valuations/{valuation}/replay").json()["same"] is True
+
+
+def test_a_ledger_takes_its_place_once(tmp_path: Path) -> None:
+    folder = PackageFolder(tmp_path, "p")
+    folder.path.mkdir(parents=True)
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    for path, content in ((first, b"a"), (again, b"a"), (other, b"b")):
+        path.write_bytes(content)
+    link_ledger(first, folder)
+    # The answer was lost, and the client sends again; another ledger would change what is read.
+    link_ledger(again, folder)
+    with pytest.raises(ConflictError):
+        link_ledger(other, folder)
+    assert folder.ledger.read_bytes() == b"a"
 
 
 def test_a_package_is_replayed_from_keyed_hashes(

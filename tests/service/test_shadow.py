@@ -80,6 +80,9 @@ def test_the_comparison_is_that_of_the_two_models(
             assert client.post(URL, json=body).status_code == 200
         told = soon(client, lambda told: told["requests"]["compared"] == 2)
         metrics = client.get("/metrics").text
+        # What never served has no card.
+        assert client.get(f"/v1/models/{challenger.version}/card").status_code == 404
+        assert client.get(f"/v1/models/{bundle.version}/card").status_code == 200
     checked = check_bare_tape(tape, bundle, "tape")
     rates = [
         score_loans(one.model, checked.tape, checked.ledger)["recovery_rate"]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -13,14 +14,16 @@ import pytest
 
 from features.errors import PortfolioStoreError
 from features.store import open_store
+from models import registry
 from models.bundle import MANIFEST, read_bundle
 from models.errors import StoreError
 from models.mlflow_store import Store
 from models.reference import DEFAULT_NAME
 from training.decision_log import add_decision
-from training.night import DECISIONS, Night
+from training.night import DECISIONS, RESULT, Night
+from training.night_journal import NightJournal
 from training.night_settings import NightSettings
-from training.tracking import end_runs, tracked_run
+from training.tracking import tracked_run
 
 # isort: split
 # After `models.mlflow_store`, which sets what MLflow reads while it is imported.
@@ -70,6 +73,16 @@ def faults_of(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> list[Fault]:
 
         return begin
 
+    def record_full() -> Callable[[], None]:
+        pwrite = os.pwrite
+
+        def full(descriptor: int, line: bytes, place: int) -> int:
+            pwrite(descriptor, line[: len(line) // 2], place)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "pwrite", full)
+        return lambda: monkeypatch.setattr(os, "pwrite", pwrite)
+
     def database_gone() -> Callable[[], None]:
         aside = database.with_suffix(".moved")
         database.rename(aside)
@@ -91,6 +104,7 @@ def faults_of(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> list[Fault]:
         Fault("6-gate", StoreError, "no runs or models are kept there", database_gone, 4),
         Fault("6-gate", OSError, space, disk_full(".aside-6-gate.json"), 3),
         Fault("7-register", StoreError, "database is locked", database_locked, 4),
+        Fault("9-decide", OSError, space, record_full, 3),
         Fault("10-report", OSError, space, disk_full(".aside-report.md"), 3),
     ]
 
@@ -130,7 +144,10 @@ def test_faults_end_the_verb_with_its_exit_code(
 ) -> None:
     store = ("--store", bank.folder)
     # A store that had a champion does not take a lost registry for a beginning.
-    add_decision(bank.folder / DECISIONS, {"id": "earlier", "outcome": "first_champion"})
+    add_decision(
+        bank.folder / DECISIONS,
+        {"id": "earlier", "model": DEFAULT_NAME, "outcome": "first_champion"},
+    )
     for fault in faults_of(bank, monkeypatch):
         if fault.step == "1-changes" or fault.error is StoreError:
             mend = fault.begin()
@@ -147,18 +164,38 @@ def test_faults_end_the_verb_with_its_exit_code(
     assert retrain(monkeypatch, bank, "--store", tmp_path / "none") == 3
 
 
-def test_a_run_that_a_killed_night_left_is_ended(bank: Bank) -> None:
-    night = Night(
-        open_store(bank.folder), bank.mlflow, DEFAULT_NAME, NightSettings(), None, True, print
+def test_runs_of_dead_nights_are_ended(bank: Bank, founded: Path) -> None:
+    # Of an earlier state of the store: a night that will never be done again.
+    left_behind = Night(
+        open_store(bank.folder).at(0), bank.mlflow, DEFAULT_NAME, NightSettings(), None, True, print
     )
-    portfolio = night.store.portfolio()
-    with tracked_run("train", portfolio, store=bank.mlflow, tags=night.tags) as left:
+    portfolio, tags = open_store(bank.folder).portfolio(), left_behind.tags
+    with tracked_run("tune", portfolio, store=bank.mlflow, tags=tags) as done:
         pass
+    with tracked_run("train", portfolio, store=bank.mlflow, tags=tags) as left:
+        pass
+    with tracked_run("train", portfolio, store=bank.mlflow, tags=tags) as named:
+        registry.register(bank.mlflow, founded / "bundle", named.run_id)
     with tracked_run("train", portfolio, store=bank.mlflow) as other:
         pass
     client = MlflowClient(bank.mlflow.uri)
+    runs = {run.run_id: run for run in (done, left, named, other)}
+    for run_id in (left.run_id, named.run_id, other.run_id):
+        client.update_run(run_id, "RUNNING")
+
+    def told() -> list[str]:
+        return [client.get_run(run_id).info.status for run_id in runs]
+
+    def stop(step: str) -> None:
+        assert step == "1-changes"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bank.night(tell=stop)
+    # Done, or at the bottom of a version, or no night's: not ended.
+    assert told() == ["FINISHED", "KILLED", "RUNNING", "RUNNING"]
     client.update_run(left.run_id, "RUNNING")
-    assert end_runs(bank.mlflow, night.tags | {"kind": "train"}) == 1
-    told = {run_id: client.get_run(run_id).info.status for run_id in (left.run_id, other.run_id)}
-    assert told == {left.run_id: "KILLED", other.run_id: "FINISHED"}
-    assert end_runs(bank.mlflow, night.tags | {"kind": "train"}) == 0
+    NightJournal(left_behind.own_folder).step(RESULT, dict)
+    with pytest.raises(KeyboardInterrupt):
+        bank.night(tell=stop)
+    assert told() == ["FINISHED", "RUNNING", "RUNNING", "RUNNING"]

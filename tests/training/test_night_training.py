@@ -9,6 +9,7 @@ from features.portfolio import Portfolio
 from features.recent_cash import latest_window, loans_in
 from tests.training.night_bank import FEW_TREES
 from training.night_training import Way, as_fitted, fit_as_of, train_night, way_of, way_tonight
+from training.night_trial import unjudged
 from training.recent_cash import expected_in
 from training.settings import FitSettings
 
@@ -40,3 +41,17 @@ def test_a_level_on_the_eve_knows_no_later_month(simulated: Portfolio) -> None:
         simulated.tape, simulated.ledger.filter(pl.col("recorded_at").dt.date() <= eve)
     )
     assert fit_as_of(then, way, eve, 100_000).level == found.level
+
+
+def test_a_night_without_cash_is_trained_and_held(simulated: Portfolio) -> None:
+    window = latest_window(simulated.meta, 3)
+    silent = simulated.with_tables(
+        simulated.tape, simulated.ledger.filter(pl.col("period") <= window.eve)
+    )
+    way = Way(FitSettings(FEW_TREES, 0.5), drawn_months=3)
+    bundle = train_night(silent, way, {}, 100_000).bundle
+    # Its successors are drawn as soon as cash comes again.
+    assert way_of(bundle.provenance) == way
+    assert any("brought no cash to draw the level from" in told for told in bundle.caveats)
+    assert as_fitted(bundle).level == bundle.model.level
+    assert unjudged(bundle.model, bundle.model, bundle, None)[0].startswith("no cash came")

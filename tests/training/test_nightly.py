@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from features.locking import exclusive
 from features.portfolio import Portfolio
 from features.store import open_store
 from models import registry
+from models.bundle import read_bundle, write_bundle
 from models.errors import RegistryError
 from models.first_scores import TAG
 from models.reference import DEFAULT_NAME, ModelReference
@@ -102,6 +104,8 @@ def test_a_night_killed_at_every_boundary_comes_to_the_same(
             assert bank.champion in (1, whole["champion_version"])
     assert len(killed) == 20
     assert result | {"report": ""} == whole | {"report": ""}
+    # Beside the report, wherever the store lies.
+    assert result["backtest_report"] in (None, "backtest/report.html")
     # Nothing doubled, and the same to the last bit but for what names a run or a time.
     assert bank.versions == whole_bank.versions
     assert len(read_decisions(bank.folder / DECISIONS)) == 1
@@ -122,7 +126,10 @@ def test_a_night_on_which_nothing_is_due_leaves_the_registry_alone(bank: Bank) -
 
 
 def test_a_past_night_comes_to_the_same_from_the_store_that_has_grown_since(
-    done: tuple[Bank, dict[str, Any]], simulated: Portfolio, tmp_path: Path
+    done: tuple[Bank, dict[str, Any]],
+    simulated: Portfolio,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bank, result = done
     grown = Bank(tmp_path / "store", bank.mlflow)
@@ -142,6 +149,16 @@ def test_a_past_night_comes_to_the_same_from_the_store_that_has_grown_since(
         "outcome": result["outcome"],
     }
     assert (grown.files, grown.versions) == (before, versions)
+    # Other code that comes to the same is no difference; a model that is another is one.
+    monkeypatch.setattr("training.night_training.git_commit", lambda: "0" * 40)
+    again = repeat_night(grown.folder, grown.mlflow, NightSettings(), NOW, forced=True)
+    assert again["same"]
+    assert again["bundle_version"] != result["bundle_version"]
+    own = grown.folder / "nights" / result["night"] / "bundle"
+    bundle = read_bundle(own)
+    write_bundle(own, replace(bundle, model=replace(bundle.model, level=0.5)))
+    again = repeat_night(grown.folder, grown.mlflow, NightSettings(), NOW, forced=True)
+    assert again["differs"] == ["bundle"]
     with pytest.raises(TrainingError, match="no night of that day was done with these settings"):
         repeat_night(grown.folder, grown.mlflow, NightSettings(), NOW)
 
@@ -153,10 +170,11 @@ def test_a_past_night_that_comes_out_otherwise_says_so(
     result = bank.night()
     options = ("--store", bank.folder, "--as-of", THEN.isoformat())
     assert retrain(monkeypatch, bank, *options) == 0
+    assert retrain(monkeypatch, bank, *options, "--metrics", bank.folder / "night.prom") == 2
     path = bank.folder / "nights" / result["night"] / "2-drift.json"
     told = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(told | {"alarms": ["one"]}), encoding="utf-8")
-    assert retrain(monkeypatch, bank, *options) == 7
+    assert retrain(monkeypatch, bank, *options) == 8
 
 
 def test_one_night_at_a_time(bank: Bank) -> None:

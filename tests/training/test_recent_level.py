@@ -9,7 +9,7 @@ import pytest
 from features.portfolio import Portfolio
 from features.recent_cash import latest_window, loans_in
 from models.recovery import RecoveryModel
-from training.errors import TrainingError
+from training.errors import NoCashError, TrainingError
 from training.recent_cash import expected_in
 from training.recent_level import levelled
 
@@ -39,5 +39,19 @@ def test_a_levelled_model_expects_what_the_months_brought(
 def test_cash_that_no_level_comes_to_is_refused(
     simulated: Portfolio, dated_model: RecoveryModel
 ) -> None:
-    with pytest.raises(TrainingError, match="no level of the model's forecasts comes to"):
-        levelled(dated_model, times(simulated, 10_000.0), 3, 100_000)
+    much = times(simulated, 10_000.0)
+    # By hand: of a loan on average, not of all loans together.
+    share = loans_in(much, latest_window(much.meta, 3), 100_000)["actual_rate"].to_numpy().mean()
+    with pytest.raises(TrainingError, match=f"months is {share:.4f} times the exposure of a loan"):
+        levelled(dated_model, much, 3, 100_000)
+
+
+def test_no_cash_and_no_loans_are_told_apart(
+    simulated: Portfolio, dated_model: RecoveryModel
+) -> None:
+    with pytest.raises(NoCashError, match="brought no net cash in the latest 3 booked months"):
+        levelled(dated_model, times(simulated, 0.0), 3, 100_000)
+    empty = simulated.with_tables(simulated.tape.head(0), simulated.ledger)
+    with pytest.raises(TrainingError, match="no loan could bring cash") as told:
+        levelled(dated_model, empty, 3, 100_000)
+    assert not isinstance(told.value, NoCashError)
