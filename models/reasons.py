@@ -42,6 +42,7 @@ def chosen_values(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.obj
 def reason_columns(
     why: Contributions,
     order: NDArray[np.intp],
+    chosen: NDArray[np.object_],
     spec: FeatureSpec,
     currency: str,
 ) -> dict[str, pl.Series]:
@@ -53,6 +54,8 @@ def reason_columns(
         Contributions of the loans.
     order : array of int, shape (loans, factors)
         Places of the factors to tell, the largest first.
+    chosen : array of object, shape (loans, factors)
+        Their values; see `chosen_values`.
     spec : FeatureSpec
         Features of the model.
     currency : str
@@ -70,7 +73,7 @@ def reason_columns(
     parts = np.column_stack([why.base_rate, told, rest]) * _UNITS
     ends = np.rint(rate * _UNITS).astype(np.int64)
     units = apportion(parts, ends)
-    subjects = _subjects(chosen_values(why, order), order, spec, currency)
+    subjects = _subjects(chosen, order, spec, currency)
     rows = zip(units.tolist(), ends.tolist(), *subjects, strict=True)
     english, chinese = [], []
     for (start, *moves, others), end, names, chinese_names in rows:

@@ -159,9 +159,12 @@ def _score_block(
         "reason": pl.Series([None] * block.height, dtype=pl.String),
     }
     if why is not None:
-        columns |= _factors(model.spec, why)
-    if why is not None and explain is True:
-        columns |= _in_full(model.spec, why, currency)
+        order = _order(why)
+        chosen = chosen_values(why, order)
+        columns |= _factors(model.spec, why, order, chosen)
+        if explain is True:
+            columns |= reason_columns(why, order, chosen, model.spec, currency)
+            columns |= _all_points(why)
     # Named columns in a list: from a dict the same takes twice the time.
     forecast = pl.DataFrame([pl.Series(name, values) for name, values in columns.items()])
     scored = (ead > 0).fill_null(False)
@@ -213,10 +216,13 @@ def _order(why: Contributions) -> NDArray[np.intp]:
     return np.argsort(-np.abs(why.rate_points), axis=1, kind="stable")[:, :FACTORS]
 
 
-def _factors(spec: FeatureSpec, why: Contributions) -> dict[str, Column]:
-    order = _order(why)
+def _factors(
+    spec: FeatureSpec,
+    why: Contributions,
+    order: NDArray[np.intp],
+    chosen: NDArray[np.object_],
+) -> dict[str, Column]:
     top = np.take_along_axis(why.rate_points, order, axis=1)
-    chosen = chosen_values(why, order)
     texts = _texts(chosen, order, spec)
     columns: dict[str, Column] = {"base_rate": why.base_rate}
     for place in range(order.shape[1]):
@@ -228,11 +234,11 @@ def _factors(spec: FeatureSpec, why: Contributions) -> dict[str, Column]:
     return columns
 
 
-def _in_full(spec: FeatureSpec, why: Contributions, currency: str) -> dict[str, Column]:
-    columns: dict[str, Column] = {**reason_columns(why, _order(why), spec, currency)}
-    for place, name in enumerate(why.names):
-        columns[f"points_{name}"] = np.ascontiguousarray(why.rate_points[:, place])
-    return columns
+def _all_points(why: Contributions) -> dict[str, Column]:
+    return {
+        f"points_{name}": np.ascontiguousarray(why.rate_points[:, place])
+        for place, name in enumerate(why.names)
+    }
 
 
 def _others(why: Contributions, order: NDArray[np.intp]) -> NDArray[np.float64]:

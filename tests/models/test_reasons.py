@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from features.portfolio import Portfolio
-from models.reasons import reason_columns, subject
+from models.reasons import chosen_values, reason_columns, subject
 from models.recovery import Contributions, RecoveryModel
 from models.scoring import score_loans
 from models.trees import FeatureMatrix
@@ -81,7 +81,9 @@ def test_a_loan_by_hand() -> None:
         definition("grade", "ordered", ("A", "B", "C")),
     )
     spec = type("Spec", (), {"definitions": definitions})
-    found = reason_columns(why, np.array([[2, 1, 0]]), spec, "CNY")  # type: ignore[arg-type]
+    order = np.array([[2, 1, 0]])
+    chosen = chosen_values(why, order)
+    found = reason_columns(why, order, chosen, spec, "CNY")  # type: ignore[arg-type]
     # 40.0 + 10.0 - 3.24 + 0.034 = 46.794: the income rounds to nothing and is not told.
     assert found["why_en"].to_list() == [
         "The average loan: 40.0%. Grade: B, raises the expected recovery by 10.0 points."
